@@ -141,15 +141,10 @@ def build_destinations(
     """
     enabled = {id: entry for id, entry in flow.destinations.items() if not entry.config.disabled}
     extensions = extensions_at_work(flow.collector, registry)
-    destinations = [
+    return [
         _destination(id, enabled[id].config, hooks, host)
         for id, hooks in connect(enabled, extensions).items()
     ]
-    if any(item.partial is not None for item in destinations):
-        from walker_collector.mapping.partial_decode import share_reads
-
-        share_reads(item.partial for item in destinations)
-    return destinations
 
 
 def announce(

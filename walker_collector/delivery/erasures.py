@@ -80,8 +80,6 @@ class Erasures:
             gone |= self._drop(people) | (self.erased & revoked)
             state.waiters.erased(gone)
             state.changed.notify_all()
-        if (partial := state.destination.partial) is not None:
-            partial.forget_reads()
         return gone
 
     def _undecided(self, people: set[str]) -> set[int]:

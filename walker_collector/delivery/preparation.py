@@ -165,8 +165,7 @@ class Preparation:
         if rule is None:
             return self._map_whole(task, snapshot)
         try:
-            shared = rule.shared
-            read = rule.decode(body) if shared is None else shared.read(seq, body)
+            read = rule.decode(body)
         except (msgspec.MsgspecError, ValueError):  # it does not fit
             self._partial.note_misfit(rule)
             return self._map_whole(task, snapshot)

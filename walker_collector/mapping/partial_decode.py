@@ -14,7 +14,7 @@ The JSON is `encode`'s: no integer in it is beyond 64 bits, which msgspec and or
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any, Final, Self
 
@@ -38,7 +38,6 @@ from walker_collector.mapping.rules import AT_NAME
 from walker_collector.mapping.scope import Scope
 from walker_collector.mapping.structures import (
     Decoding,
-    SharedReads,
     decoding,
     event_maker,
     executed,
@@ -65,7 +64,6 @@ class PartialRule:
     event: makes the event for the destination, of the structure and the consent that counts.
     data: makes the mapped data of the structure, the event and its scope; None: there is none.
     scalars: no event fits that has another value than a scalar where the rule reads one.
-    shared: decodes and keeps events for several destinations.
     """
 
     name: str
@@ -74,11 +72,6 @@ class PartialRule:
     event: Callable[[Any, Consent], Event]
     data: MakeData | None
     scalars: bool
-    shared: SharedReads | None = None
-
-
-Ways = dict[tuple[str, Parts], Decoding]
-"""Ways to decode events together, by their name and the parts that destinations get whole."""
 
 
 class PartialRules(dict[bytes, PartialRule | None]):
@@ -93,18 +86,6 @@ class PartialRules(dict[bytes, PartialRule | None]):
         self._parts = parts
         self._steps_of = steps_of
         self._misfits = Counter[str]()
-        self._all: Sequence[PartialRules] = (self,)
-        self._ways: Ways = {}
-
-    def share(self, several: Sequence["PartialRules"], ways: Ways) -> None:
-        """Decode events together with these, in ways that each of them finds here."""
-        self._all, self._ways = several, ways
-
-    def forget_reads(self) -> None:
-        """Drop the decoded events that are kept for others."""
-        for way in list(self._ways.values()):
-            if way.shared:
-                way.shared.forget()
 
     def of_event(self, body: bytes) -> PartialRule | None:
         """Return the rule that an event's JSON seems to go by; its `name` must be compared."""
@@ -127,33 +108,15 @@ class PartialRules(dict[bytes, PartialRule | None]):
         self._misfits[rule.name] += rule.scalars
         if self._misfits[rule.name] == _MISFITS:
             self[rule.name.encode()] = self._compile(rule.name, scalars=False)
-            if rule.shared is not None:
-                rule.shared.leave()
-
-    def _plan(self, name: str) -> "_Plan | None":
-        return _Plan.of(self._steps_of(name), self._parts)
 
     def _compile(self, name: str, *, scalars: bool) -> PartialRule | None:
-        plan = self._plan(name)
+        plan = _Plan.of(self._steps_of(name), self._parts)
         if plan is None:
             return None
         try:
-            way = self._shared_way(name, plan.parts) if scalars else None
-            way = way or decoding(plan.parts, plan.shape, scalars=scalars)
+            return plan.compile(name, decoding(plan.parts, plan.shape, scalars=scalars))
         except ValueError:  # msgspec takes no such key
             return None
-        return plan.compile(name, way)
-
-    def _shared_way(self, name: str, parts: Parts) -> Decoding | None:
-        """Return the way to decode events together with others; None: alone."""
-        if len(self._all) == 1 or (name, parts) in self._ways:
-            return self._ways.get((name, parts))
-        plans = [plan for rules in self._all if (plan := rules._plan(name)) and plan.parts == parts]
-        shape, needed = shape_of([node for plan in plans for node in plan.nodes], parts)
-        if len(plans) == 1 or needed != parts:  # what some read on in, others read as a value
-            return None
-        way = decoding(parts, shape, scalars=True, readers=len(plans))
-        return self._ways.setdefault((name, parts), way)
 
 
 def compile_partial(
@@ -205,19 +168,10 @@ class _Plan:
             name,
             self.steps.rule,
             way.decode,
-            event_maker(self.steps.name or name, way),
+            event_maker(self.steps.name or name, way.parts),
             _merged(*made) if len(made) > 1 else next(iter(made), None),
             way.scalars,
-            way.shared,
         )
-
-
-def share_reads(several: Iterable[PartialRules | None]) -> None:
-    """Have destinations decode each event once for all, where they read the same parts whole."""
-    found = [rules for rules in several if rules is not None]
-    ways: Ways = {}
-    for rules in found:
-        rules.share(found, ways)
 
 
 def _merged(common: MakeData, own: MakeData) -> MakeData:
