@@ -494,7 +494,7 @@ def test_statement_that_the_disk_refuses_is_not_made(tmp_path: Path) -> None:
     with running(one(cls, tmp_path / "spool.db", consent=MARKETING)) as collector:
         collector.push(event(1))
         spool: Any = collector._life.runtime.spool
-        spool._commits.connection.execute("DROP TABLE consents")
+        spool.core.commits.connection.execute("DROP TABLE consents")
         with pytest.raises(SpoolError):
             collector.consent(MARKETING, user={"id": "u1"})
         assert collector.push(event(2)).destinations == {"there": "held"}

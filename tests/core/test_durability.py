@@ -91,7 +91,7 @@ WRITTEN_LATE = """
 
     def disk_is_full(full):
         spool = collector._life.runtime.spool
-        spool._commits.alone(lambda db: db.execute(f"PRAGMA query_only = {full:d}"))
+        spool.core.commits.alone(lambda db: db.execute(f"PRAGMA query_only = {full:d}"))
 
     def push(event, context):
         if event["data"]["n"] == 2:

@@ -68,7 +68,7 @@ def test_part_is_not_begun_but_done_if_its_state_cannot_be_written(tmp_path: Pat
 
     def disk_is_full(full: bool) -> None:
         spool: Any = collector._life.runtime.spool
-        spool._commits.alone(lambda db: db.execute(f"PRAGMA query_only = {full:d}"))
+        spool.core.commits.alone(lambda db: db.execute(f"PRAGMA query_only = {full:d}"))
 
     def push(event: Any, context: PushContext) -> None:
         progress = context.progress

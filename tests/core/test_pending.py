@@ -79,7 +79,7 @@ def test_released_event_that_is_not_yet_so_on_disk_is_not_passed_over(spool: Sql
     accept(spool, State.HELD, State.WAITING)
     thawed: list[int] = []
     pending = pending_of(spool, thawed)
-    with spool._commits.turn:  # whoever writes has to wait
+    with spool.core.commits.turn:  # whoever writes has to wait
         with pending.lock:
             pending.holds.unhold(pending.state.held.of(None))
         # Another thread records it, before the one that released it comes to do so.
@@ -98,10 +98,10 @@ def test_released_event_that_is_not_yet_so_on_disk_is_not_passed_over(spool: Sql
 def test_released_event_that_could_not_be_recorded_is_not_passed_over(spool: SqliteSpool) -> None:
     accept(spool, State.HELD, State.WAITING)
     pending = pending_of(spool, [])
-    spool._commits.alone(lambda db: db.execute("PRAGMA query_only = ON"))
+    spool.core.commits.alone(lambda db: db.execute("PRAGMA query_only = ON"))
     pending.holds.release(None)
     assert not refill(pending)
-    spool._commits.alone(lambda db: db.execute("PRAGMA query_only = OFF"))
+    spool.core.commits.alone(lambda db: db.execute("PRAGMA query_only = OFF"))
     pending.holds.expire()
     assert refill(pending)
     assert taken(pending) == [1, 2]

@@ -461,7 +461,7 @@ def test_file_of_another_kind_is_refused_without_waiting_for_it(kind: str, path:
 def test_spool_without_a_table_is_refused_as_corrupt(table: str, path: Path) -> None:
     with opened(path) as spool:
         append(spool)
-        spool._commits.alone(lambda db: db.execute(f"DROP TABLE {table}"))
+        spool.core.commits.alone(lambda db: db.execute(f"DROP TABLE {table}"))
     with pytest.raises(SpoolError, match="corrupt: move it away"), opened(path):
         pass
 
@@ -482,10 +482,10 @@ def test_no_copy_of_a_spool_is_made_outside_its_folder(
     with opened(path) as spool:
         for _ in range(200):
             append(spool)
-        spool._commits.connection.set_progress_handler(lambda: seen.update(open_files()), 10)
+        spool.core.commits.connection.set_progress_handler(lambda: seen.update(open_files()), 10)
         spool.erase(["id:nobody"])
         spool.compact()
-        spool._commits.connection.set_progress_handler(None, 0)
+        spool.core.commits.connection.set_progress_handler(None, 0)
     made = {name for name in seen - before if not name.startswith(("/dev", "/proc", "pipe:"))}
     assert made
     assert all(name.startswith(f"{path.parent}/") for name in made)

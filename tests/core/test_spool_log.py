@@ -34,7 +34,7 @@ def append(spool: SqliteSpool, count: int = 1) -> list[Entry]:
 
 def frames(spool: SqliteSpool) -> int:
     """Return how many pages the log has, after writing back what can be."""
-    (row,) = spool._commits.alone(lambda db: db.execute("PRAGMA wal_checkpoint").fetchall())
+    (row,) = spool.core.commits.alone(lambda db: db.execute("PRAGMA wal_checkpoint").fetchall())
     return int(row[1])
 
 
@@ -50,8 +50,8 @@ def test_log_begins_anew_however_many_events_pass(
 def test_most_is_written_back_while_others_write(spool: SqliteSpool, path: Path) -> None:
     append(spool, 1_000)
     assert path.stat().st_size < 1_000_000
-    worker = threading.Thread(target=spool._checkpointer.write_back)
-    with spool._commits.turn:  # somebody writes
+    worker = threading.Thread(target=spool.core.checkpointer.write_back)
+    with spool.core.commits.turn:  # somebody writes
         worker.start()
         until(lambda: path.stat().st_size > 2_000_000)
     worker.join(PATIENCE)
@@ -61,15 +61,15 @@ def test_most_is_written_back_while_others_write(spool: SqliteSpool, path: Path)
 
 def test_nobody_waits_for_who_writes_back_already(spool: SqliteSpool) -> None:
     append(spool, 100)
-    with spool._checkpointer.turn:
-        spool._checkpointer.write_back()
+    with spool.core.checkpointer.turn:
+        spool.core.checkpointer.write_back()
     assert frames(spool) > 50
 
 
 def test_what_cannot_be_written_back_is_safe_in_the_log(spool: SqliteSpool, path: Path) -> None:
     append(spool, 100)
-    spool._checkpointer.connection.close()
-    spool._checkpointer.write_back()
+    spool.core.checkpointer.connection.close()
+    spool.core.checkpointer.write_back()
     append(spool)
     spool.close()
     again = SqliteSpool(SpoolConfig(path=str(path)))
@@ -82,7 +82,7 @@ def test_who_waits_to_write_is_let_in_while_a_file_shrinks(
 ) -> None:
     monkeypatch.setattr("walker_collector.spool.sqlite.checkpointer._VACUUM_PAGES", 20)
     entries = [entry for _ in range(20) for entry in append(spool, 500)]
-    spool._checkpointer.write_back()
+    spool.core.checkpointer.write_back()
     large = path.stat().st_size
     over: list[str] = []
 

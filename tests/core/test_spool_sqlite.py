@@ -160,7 +160,7 @@ def test_what_was_said_of_a_finished_event_goes_with_it(spool: SqliteSpool) -> N
             spool.ack(name, entries[::2])
             spool.ack(name, entries)
     assert spool.size() == 0
-    assert spool._rows("SELECT count(*) FROM deliveries") == [(0,)]
+    assert spool.core.rows("SELECT count(*) FROM deliveries") == [(0,)]
 
 
 def test_released_event_keeps_what_is_done_of_it(spool: SqliteSpool) -> None:
@@ -253,7 +253,7 @@ def test_event_is_safe_before_it_is_offered(spool: SqliteSpool, path: Path) -> N
 
 def test_busy_threads_share_commits_and_a_quiet_one_waits_for_nobody(spool: SqliteSpool) -> None:
     commits: list[str] = []
-    db = spool._commits.connection
+    db = spool.core.commits.connection
 
     def trace(sql: str) -> None:
         if sql == "COMMIT" or not (db.in_transaction or sql.startswith("BEGIN")):
@@ -263,10 +263,10 @@ def test_busy_threads_share_commits_and_a_quiet_one_waits_for_nobody(spool: Sqli
     append(spool, record())
     assert len(commits) == 2  # the destination's number is one
     threads = [threading.Thread(target=append, args=(spool, record())) for _ in range(20)]
-    with spool._commits.turn:
+    with spool.core.commits.turn:
         for thread in threads:
             thread.start()
-        while len(spool._commits._queue) < 20:
+        while len(spool.core.commits._queue) < 20:
             threading.Event().wait(0.001)
     for thread in threads:
         thread.join(PATIENCE)
@@ -308,15 +308,15 @@ def grouped(spool: SqliteSpool, *works: Any) -> list[Any]:
 
     def run_one(at: int) -> None:
         try:
-            results[at] = spool._commits.run(works[at])
+            results[at] = spool.core.commits.run(works[at])
         except BaseException as error:
             results[at] = error
 
     threads = [threading.Thread(target=run_one, args=(at,)) for at in range(len(works))]
-    with spool._commits.turn:
+    with spool.core.commits.turn:
         for at, thread in enumerate(threads):
             thread.start()
-            while len(spool._commits._queue) <= at:
+            while len(spool.core.commits._queue) <= at:
                 threading.Event().wait(0.001)
     for thread in threads:
         thread.join(PATIENCE)
@@ -351,7 +351,7 @@ def test_bad_write_fails_alone(spool: SqliteSpool) -> None:
 def test_lock_of_another_program_fails_writes_once_it_has_been_waited_for(
     spool: SqliteSpool, path: Path
 ) -> None:
-    spool._commits.connection.execute("PRAGMA busy_timeout = 200")
+    spool.core.commits.connection.execute("PRAGMA busy_timeout = 200")
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         began = time.monotonic()
@@ -417,7 +417,7 @@ def test_deliveries_to_several_destinations_empty_a_file_that_may_not_grow(
 ) -> None:
     states = {"a": WAITING, "b": WAITING, "c": WAITING}
     entries = append(spool, *[record(body=b"x" * 500, **states) for _ in range(2_000)])
-    db = spool._commits.connection
+    db = spool.core.commits.connection
     (pages,) = db.execute("PRAGMA page_count").fetchone()
     db.execute(f"PRAGMA max_page_count = {pages}")
     for at in range(0, 2_000, 500):
@@ -454,7 +454,9 @@ def test_file_shrinks_after_a_large_backlog_is_delivered(path: Path) -> None:
         entries: list[Entry] = []
         for _ in range(60):
             entries += append(spool, *[record(body=body)] * 500)
-        spool._commits.alone(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+        spool.core.commits.alone(
+            lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        )
         assert path.stat().st_size > 60_000_000
         for start in range(0, len(entries), 500):
             spool.settle("there", [done(entry) for entry in entries[start : start + 500]])
@@ -724,8 +726,6 @@ KILLED_WHEN_FULL = """
     from walker_collector.spool.sqlite import SqliteSpool
 
     spool, count = SqliteSpool(SpoolConfig(path=sys.argv[1])), 0
-    call = "INSERT INTO calls (process, number, destination, people) VALUES ('p', 1, 'there', '[]')"
-    spool._commits.run(lambda db: db.execute(call))
     try:
         while True:
             event = NewEvent("id:u", 1, b"x" * 3000, {"there": State.WAITING})
@@ -797,7 +797,7 @@ def test_forgotten_person_leaves_no_trace_on_disk(path: Path) -> None:
 def test_compact_file_holds_nothing_but_what_is_kept(path: Path) -> None:
     with opened(path) as spool:
         # As where SQLite has left a copy behind.
-        spool._commits.connection.execute("PRAGMA secure_delete = OFF")
+        spool.core.commits.connection.execute("PRAGMA secure_delete = OFF")
         append(spool, *[record("id:erased", b'"erased-4711"') for _ in range(50)])
         (kept,) = append(spool, record("id:other"))
         spool.erase(["id:erased"])
@@ -831,7 +831,7 @@ def test_closed_spool_refuses_instead_of_losing(path: Path) -> None:
 @pytest.mark.parametrize(("sync", "level"), [("normal", 1), ("full", 2)])
 def test_sync_says_what_a_commit_survives(path: Path, sync: str, level: int) -> None:
     with opened(path, sync=sync) as spool:
-        assert spool._commits.alone(lambda db: db.execute("PRAGMA synchronous").fetchone()) == (
+        assert spool.core.commits.alone(lambda db: db.execute("PRAGMA synchronous").fetchone()) == (
             level,
         )
 

@@ -205,14 +205,14 @@ def test_destinations_that_are_done_in_one_commit_need_an_event_no_more(tmp_path
         runs: list[EntryRun] = []
         spool.append([NewEvent("p", 1, b"{}", dict.fromkeys(IDS, WAITING))] * 3, runs.extend)
         ((entries, _),) = runs
-        known = read_catalog(spool._commits.connection)
+        known = read_catalog(spool.core.commits.connection)
         for id_ in IDS:
-            spool._catalog.ensure(frozenset((id_,)))
+            spool.core.catalog.ensure(frozenset((id_,)))
 
         def all_at_once(db: sqlite3.Connection) -> list[int]:
             stale = read_catalog(db)
             return [ack(db, stale, id_, entries).events for id_ in IDS]
 
         assert known.subscribers.keys() == {frozenset(IDS)}
-        assert spool._commits.run(all_at_once) == [0, 0, 3]
+        assert spool.core.commits.run(all_at_once) == [0, 0, 3]
         assert spool.load("c", 0, 9) == []

@@ -778,7 +778,7 @@ def test_push_that_waits_for_an_answer_does_not_wait_for_company() -> None:
 
 def sql(collector: Collector, statement: str) -> None:
     spool: Any = collector._life.runtime.spool
-    spool._commits.alone(lambda db: db.execute(statement))
+    spool.core.commits.alone(lambda db: db.execute(statement))
 
 
 def test_what_the_spool_cannot_take_now_is_recorded_later(tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ from walker_collector.delivery.claims import Claim
 from walker_collector.delivery.hook_calls import HookCalls
 from walker_collector.delivery.owned_shards import OwnedShards
 from walker_collector.delivery.unacked import UnackedUpdates
-from walker_collector.spool.sqlite import event_tables
-from walker_collector.spool.sqlite.engine import SqliteSpool
+from walker_collector.spool.sqlite import SqliteSpool, event_tables
 
 _PAUSE: Final = 0.002
 

@@ -97,6 +97,8 @@ def test_nothing_moves_while_a_deliverer_is_stopped_and_all_is_in_order_after(
     with two(tmp_path) as (holder, other):
         other.do("push", [ANA, 0])
         wait_until(lambda: len(delivered(tmp_path)) == 1)
+        # Acknowledged: else it may be stopped within a commit, and the other could store nothing.
+        wait_until(lambda: holder.do("status")["waiting"] == 0)
         holder.process.send_signal(signal.SIGSTOP)
         other.do("push", *[[ANA, n] for n in range(1, 20)])
         wait_until(lambda: f"process {holder.process.pid} on " in other.do("reason"))

@@ -38,9 +38,9 @@ def end(*_):
         os.kill(os.getpid(), signal.SIGKILL)
     sys.stdin.readline()
 
-spool._catalog.ensure(frozenset(["there"]))
+spool.core.catalog.ensure(frozenset(["there"]))
 if sys.argv[2] == "killed":
-    spool._commits._publish = end  # after the commit, before anything is counted
+    spool.core.commits._publish = end  # after the commit, before anything is counted
 spool.append([event], end)
 print("done", flush=True)
 """
@@ -133,7 +133,7 @@ def test_a_signal_at_any_moment_leaves_the_lock_to_others(
 ) -> None:
     calls: dict[str, Callable[[], object]] = {
         "append": lambda: spool.append([new(1)], lambda runs: None),
-        "alone": lambda: spool._commits.alone(lambda db: db.execute("SELECT 1").fetchall()),
+        "alone": lambda: spool.core.commits.alone(lambda db: db.execute("SELECT 1").fetchall()),
     }
 
     def handler() -> None:

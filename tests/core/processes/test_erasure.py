@@ -23,6 +23,7 @@ from walker_collector.people import erasure
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.erasure import Erasure
 from walker_collector.spool import NewEvent, State
+from walker_collector.spool.processes.calls_file import calls_under_way
 from walker_collector.spool.sqlite import SqliteSpool
 
 YES, NO = True, False
@@ -90,8 +91,7 @@ def test_a_call_that_fails_after_the_erasure_leaves_nothing_of_its_person(
         wait_until(lambda: numbers(tmp_path, "ben") == [0])
         until_empty(one, other)
         assert numbers(tmp_path, "ana") == []
-        with closing(sqlite3.connect(tmp_path / "spool.db")) as db:
-            wait_until(lambda: db.execute("SELECT count(*) FROM calls").fetchone() == (0,))
+        wait_until(lambda: calls_under_way(tmp_path / "spool.db") == [])
         assert traces(tmp_path, b"ana") == []
 
 
@@ -190,7 +190,7 @@ def test_a_forked_child_keeps_no_erasure_of_its_parent_under_way(spool: SqliteSp
             os._exit(0)
         spool.resume()
         try:
-            spool._erasure_locks.abandon()  # as a kill does
+            spool.core.files.erasure_locks.abandon()  # as a kill does
             name = spool.begin_erasure()
             wait_until(
                 lambda: spool.adopt_erasures(name) == {"id:ana"}

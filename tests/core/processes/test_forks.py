@@ -163,7 +163,7 @@ def test_a_fork_waits_for_the_commit_under_way_in_another_thread(tmp_path: Path)
             statuses.append(exit_status(pid))
 
         spool = one._life.runtime.spool
-        committing = threading.Thread(target=lambda: spool._commits.run(commit))  # type: ignore[attr-defined]  # of SQLite
+        committing = threading.Thread(target=lambda: spool.core.commits.run(commit))  # type: ignore[attr-defined]  # of SQLite
         forking = threading.Thread(target=fork)
         committing.start()
         assert inside.wait(PATIENCE)

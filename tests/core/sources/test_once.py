@@ -171,7 +171,7 @@ def test_old_ids_leave_the_spool_as_new_ones_come(tmp_path: Path) -> None:
             sent(collector, event(f"single{n}"))
             clock.advance(1)
     with closing(SqliteSpool(SpoolConfig(path=str(path)), read_only=True)) as look:
-        ((left,),) = look._rows("SELECT count(*) FROM recent")
+        ((left,),) = look.core.rows("SELECT count(*) FROM recent")
     assert 1_000 <= left < 3_000  # those of the last second, and some that no new one came near
 
 
