@@ -7,7 +7,14 @@ import pytest
 from tests.core.spool_contract.conftest import Store
 from tests.core.spool_contract.engines import Process
 from tests.support import wait_until
-from walker_collector.spool import LeaseLost, PeopleUpdate, StalePeople, shard_of
+from walker_collector.spool import (
+    LeaseLost,
+    PeopleUpdate,
+    SpoolUpdate,
+    StalePeople,
+    UpdateKind,
+    shard_of,
+)
 
 
 @pytest.fixture
@@ -71,6 +78,30 @@ def test_events_that_are_gone_and_people_under_erasure_are_told(
     claimed = delivering.spool.claim("crm", people, delivering.version())
     assert (claimed.gone, claimed.erasing) == ({gone}, {"id:c"})
     assert other.spool.calls_of(["id:c"]) == set()  # an erasure need not wait for it
+
+
+def test_an_event_that_a_process_without_the_lease_drops_is_gone(
+    delivering: Process, other: Process
+) -> None:
+    dropped, left = delivering.accept("id:a", "id:b")
+    people = {dropped: "id:a", left: "id:b"}
+    assert delivering.spool.claim("crm", people, delivering.version()).gone == set()
+    first, _ = other.spool.load("crm", 0, 9)
+    other.spool.settle("crm", [SpoolUpdate(first.entry, UpdateKind.ACKED)])
+    assert delivering.spool.claim("crm", people, delivering.version()).gone == {dropped}
+
+
+def test_a_person_of_an_erasure_that_was_called_off_is_claimed_again(
+    delivering: Process, other: Process
+) -> None:
+    (seq,) = delivering.accept("id:a")
+    erasure = other.spool.begin_erasure()
+    other.spool.schedule_erasure(["id:a"], erasure)
+    version = delivering.version()
+    assert delivering.spool.claim("crm", {seq: "id:a"}, version).erasing == {"id:a"}
+    other.spool.cancel_erasure(erasure)
+    version = delivering.version()
+    assert delivering.spool.claim("crm", {seq: "id:a"}, version).erasing == set()
 
 
 def test_a_call_is_seen_until_it_has_ended(delivering: Process, other: Process) -> None:

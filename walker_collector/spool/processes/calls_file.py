@@ -7,7 +7,7 @@ which costs less than a hundredth of one.
 
 import os
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from struct import Struct
 from typing import Final, NamedTuple
@@ -44,7 +44,7 @@ class CallsFile:
         self._spool = spool
         self._path = locks_folder(spool) / f"{process}{_SUFFIX}"
         self._calls: dict[int, bytes] = {}
-        self._file = open_file(spool, self._path)
+        self._descriptor = open_file(spool, self._path)
 
     def begin(self, number: int, destination: str, people: Iterable[int]) -> None:
         """Note a call with the marks of its people. Raises SpoolError, with nothing noted."""
@@ -60,14 +60,14 @@ class CallsFile:
         """Note that calls are over."""
         for number in numbers:
             self._calls.pop(number, None)
-        if self._file >= 0:
+        if self._descriptor >= 0:
             self._write()
 
     def _write(self) -> None:
         content = b"".join(self._calls.values())
         data = _HEAD.pack(crc32(content), len(content)) + content
         try:
-            if os.pwrite(self._file, data, 0) == len(data):
+            if os.pwrite(self._descriptor, data, 0) == len(data):
                 return
             raise OSError("written in part")
         except OSError as error:
@@ -75,15 +75,15 @@ class CallsFile:
 
     def close(self) -> None:
         """Delete the file: no call is under way any more."""
-        if self._file >= 0:
+        if self._descriptor >= 0:
             self._path.unlink(missing_ok=True)
             self.abandon()
 
     def abandon(self) -> None:
         """Close this copy of the file, in a forked child: the calls are the parent's."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def calls_under_way(spool: Path) -> list[Call]:
@@ -91,10 +91,12 @@ def calls_under_way(spool: Path) -> list[Call]:
     return [call for path in locks_path(spool).glob(f"*{_SUFFIX}") for call in _calls_in(path)]
 
 
-def forget_calls_of_others(spool: Path, living: Iterable[str]) -> None:
-    """Delete the files of all processes but the living ones."""
-    kept = set(living)
-    for path in locks_path(spool).glob(f"*{_SUFFIX}"):
+def forget_calls_of_others(spool: Path, living: Callable[[], Collection[str]]) -> None:
+    """Delete the files of all processes but the living ones, as `living` returns them."""
+    found = [*locks_path(spool).glob(f"*{_SUFFIX}")]
+    # Only then: one that comes at this moment is there before its file is.
+    kept = living()
+    for path in found:
         if path.stem not in kept:
             path.unlink(missing_ok=True)
 

@@ -98,8 +98,8 @@ class SpoolMembership:
     def close(self) -> None:
         """Give up all leases, and leave. Their deliveries have ended."""
         self._watcher.close()
-        self.calls.close()
         self._keeper.close()
+        self.calls.close()
 
     def abandon(self) -> None:
         """Close copies of files in a forked child: leases and membership stay the parent's."""

@@ -164,4 +164,4 @@ class CallClaims:
         """Forget the calls of processes that were killed."""
         # Looked for with the lock: whoever has a call was there before it.
         files = self._core.files
-        self._core.commits.alone(lambda _: forget_calls_of_others(files.real, files.living()))
+        self._core.commits.alone(lambda _: forget_calls_of_others(files.real, files.living))

@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -136,7 +137,7 @@ class OpenFiles:
         self.shards = shards_of(db)
         if first:
             mend.mend(self.path, db, self.shards)
-            forget_calls_of_others(self.real, living_processes(self.real))
+            forget_calls_of_others(self.real, partial(living_processes, self.real))
         if first or self._killed or not self.page.seq:
             self.recount(db)
         if first:
