@@ -230,7 +230,7 @@ def test_nothing_is_left_in_the_file_by_those_who_are_gone(tmp_path: Path) -> No
         close(one)
         close(other)
     with sqlite3.connect(tmp_path / "spool.db") as db:
-        for table in ("events", "deliveries", "calls"):
+        for table in ("events", "deliveries"):
             assert db.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
     assert not list((tmp_path / "spool.db.locks").glob("*.process"))
 
