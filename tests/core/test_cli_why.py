@@ -194,7 +194,7 @@ def test_asking_changes_nothing(shop: Shop) -> None:
 
 def _rows(path: Path) -> list[Any]:
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
-        tables = ("aliases", "consents", "people_log", "recent")
+        tables = ("aliases", "consents", "people_log", "recent", "calls")
         return [db.execute(f"SELECT * FROM {table}").fetchall() for table in tables]
 
 

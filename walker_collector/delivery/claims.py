@@ -1,8 +1,8 @@
 """Claims: the check before a call of a hook, while several processes use a spool.
 
-Leases spread the work; a claim decides. It is made before a call of a hook, while nobody writes, so
-it comes before or after every statement of consent and every erasure, of whatever process: what was
-stated before counts, and whoever states something later sees the call and waits for its end.
+Leases spread the work; a claim decides. It is one short write transaction before a call of a hook,
+so it comes before or after every statement of consent and every erasure, of whatever process: what
+was stated before counts, and whoever states something later sees the call and waits for its end.
 """
 
 import time

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from walker_collector.spool.base import Deliveries, Lease
 from walker_collector.spool.deliverer import Deliverer, DestinationHealth
-from walker_collector.spool.processes.calls_file import CallsFile
 from walker_collector.spool.processes.files import Loss
 from walker_collector.spool.processes.keeper import LeaseKeeper
 from walker_collector.spool.processes.leases import Leases
@@ -32,8 +31,7 @@ class SpoolMembership:
     """Takes part in the deliveries of a spool, until it is closed.
 
     `on_change` is called after commits of other processes, on a thread of its own. `turn` is that
-    of the threads that write. `loss` tells whether files of the spool are lost. `calls` has the
-    calls of hooks under way.
+    of the threads that write. `loss` tells whether files of the spool are lost.
     """
 
     def __init__(
@@ -48,7 +46,6 @@ class SpoolMembership:
         loss: Callable[[], Loss],
     ) -> None:
         self._keeper = file_keeper(spool, destinations, shards, deliveries, loss)
-        self.calls = CallsFile(spool, self._keeper.token)
         self._shards = shards
         self._watcher = Watcher(lock, turn, on_change, self._keeper.has_leases)
 
@@ -99,9 +96,7 @@ class SpoolMembership:
         """Give up all leases, and leave. Their deliveries have ended."""
         self._watcher.close()
         self._keeper.close()
-        self.calls.close()
 
     def abandon(self) -> None:
         """Close copies of files in a forked child: leases and membership stay the parent's."""
-        self.calls.abandon()
         self._keeper.abandon()

@@ -10,9 +10,9 @@ from typing import Final
 
 from walker_collector.spool.processes.futex import Futex
 
-_FIELDS: Final = 10
+_FIELDS: Final = 9
 _SIZE: Final = _FIELDS * 8
-COMMITS, WRITER, SEQ, EVENTS, BYTES, PEOPLE, ERASURES, STAMP, NAPPER, MOVED = range(_FIELDS)
+COMMITS, WRITER, SEQ, EVENTS, BYTES, PEOPLE, ERASURES, STAMP, NAPPER = range(_FIELDS)
 """The places of the figures. Each push reads several: where it does, in `words` themselves."""
 _PID: Final = 0xFFFF_FFFF
 
@@ -117,18 +117,9 @@ class SharedPage:
         """Note the stamp of a statement about consent that is committed."""
         self.words[STAMP] = max(self.words[STAMP], stamp)
 
-    def moved(self) -> None:
-        """Note that events up to now may be gone, or wait again, unknown to who delivers them."""
-        self.words[MOVED] = self.words[SEQ]
-
-    def nothing_moved(self) -> None:
-        """Note that no process has any event at hand: of those that open the spool, the first."""
-        self.words[MOVED] = 0
-
     def erased(self) -> None:
         """Count an erasure that is committed."""
         self.words[ERASURES] += 1
-        self.moved()
         self.people_changed()
 
     def set(self, *, seq: int, events: int, size: int, stamp: int) -> None:

@@ -42,16 +42,12 @@ class EntryStore:
         self._delete(
             lambda db: event_tables.settle(db, catalog.current, destination, updates),
             [outcome_at(destination, item) for item in updates if item.outcome],
-            moved=not self.claims.may_deliver(destination),
         )
 
     def ack(self, destination: str, entries: Sequence[Entry]) -> None:
         catalog = self.core.catalog
         catalog.ensure(frozenset((destination,)))
-        self._delete(
-            lambda db: event_tables.ack(db, catalog.current, destination, entries),
-            moved=not self.claims.may_deliver(destination),
-        )
+        self._delete(lambda db: event_tables.ack(db, catalog.current, destination, entries))
 
     def load(
         self,
@@ -105,7 +101,7 @@ class EntryStore:
         core.catalog.ensure_each({item.destination for item in wanted})
         result: list[StoredEntry] = core.commits.run(
             lambda db: event_tables.requeue(db, core.catalog.current, wanted, without),
-            self._note_moved,
+            lambda _: core.page.people_changed(),
         )
         return result
 
@@ -115,15 +111,11 @@ class EntryStore:
         return self._delete(
             lambda db: event_tables.delete_dead(db, catalog.current, wanted),
             [outcome_of_deleted(item, now_ms()) for item in wanted],
-            moved=True,
         ).letters
 
     def announce(self) -> None:
-        self.core.commits.run(people_tables.log_moved, self._note_moved)
-
-    def _note_moved(self, _: object) -> None:
-        self.core.page.moved()
-        self.core.page.people_changed()
+        page = self.core.page
+        self.core.commits.run(people_tables.log_moved, lambda _: page.people_changed())
 
     def dead(self, destination: str | None = None, limit: int | None = None) -> list[DeadLetter]:
         rows = self.core.rows(event_tables.DEAD, (destination, -1 if limit is None else limit))
@@ -154,37 +146,34 @@ class EntryStore:
     # --- private ---------------------------------------------------------------------------
 
     def _delete(
-        self,
-        work: Callable[[sqlite3.Connection], Deleted],
-        outcomes: Sequence[OutcomeAt] = (),
-        *,
-        moved: bool,
+        self, work: Callable[[sqlite3.Connection], Deleted], outcomes: Sequence[OutcomeAt] = ()
     ) -> Deleted:
         """Run a write that may delete events; note the outcomes of undelivered ones first.
 
-        `moved`: whether another process may have them at hand.
+        The calls that are over are deleted with it.
         """
-        core = self.core
+        core, claims = self.core, self.claims
 
-        def delete(db: sqlite3.Connection) -> Deleted:
+        def delete(db: sqlite3.Connection) -> tuple[Deleted, list[int]]:
             nonlocal outcomes
             if outcomes:
                 # Not when this is repeated: deleting needs no room on a full disk, a note may.
                 found, outcomes = outcomes, ()
                 recent_tables.note_outcomes(db, found)
-            return work(db)
+            return work(db), claims.delete_ended(db) if claims.ended else []
 
-        def note(deleted: Deleted) -> None:
-            if moved:
-                core.page.moved()
-            self.claims.note_ended()
+        def note(result: tuple[Deleted, list[int]]) -> None:
+            deleted, numbers = result
+            claims.note_written(numbers)
             if deleted.catalog is not core.catalog.current:
                 core.catalog.update(deleted.catalog)
 
-        deleted: Deleted = core.commits.run(delete, note, _tally)
+        deleted: Deleted
+        deleted, _ = core.commits.run(delete, note, _tally)
         core.checkpointer.maintain()
         return deleted
 
 
-def _tally(deleted: Deleted) -> Tally:
+def _tally(result: tuple[Deleted, list[int]]) -> Tally:
+    deleted, _ = result
     return -deleted.events, -deleted.size

@@ -5,14 +5,12 @@ import sqlite3
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from walker_collector.config import SpoolConfig
 from walker_collector.errors import SpoolError
 from walker_collector.spool import damage
-from walker_collector.spool.processes.calls_file import forget_calls_of_others
 from walker_collector.spool.processes.disk import require_local_disk
 from walker_collector.spool.processes.erasure_locks import ErasureLocks
 from walker_collector.spool.processes.files import Loss, SpoolBusy, require_locks
@@ -20,9 +18,9 @@ from walker_collector.spool.processes.members import living_processes
 from walker_collector.spool.processes.page import SharedPage
 from walker_collector.spool.processes.presence import Presence
 from walker_collector.spool.processes.write_lock import WriteLock
-from walker_collector.spool.sqlite import event_tables, mend, people_tables
+from walker_collector.spool.sqlite import claim_tables, event_tables, mend, people_tables
 from walker_collector.spool.sqlite.checkpointer import Checkpointer
-from walker_collector.spool.sqlite.failure import spool_error
+from walker_collector.spool.sqlite.failure import is_full, spool_error
 from walker_collector.spool.sqlite.group_commit import GroupCommit, scrub
 from walker_collector.spool.sqlite.schema import configure, prepare, shards_of
 from walker_collector.spool.sqlite.spool_file import SpoolFile
@@ -137,11 +135,17 @@ class OpenFiles:
         self.shards = shards_of(db)
         if first:
             mend.mend(self.path, db, self.shards)
-            forget_calls_of_others(self.real, partial(living_processes, self.real))
+            self._forget_calls(db)
         if first or self._killed or not self.page.seq:
             self.recount(db)
-        if first:
-            self.page.nothing_moved()
+
+    def _forget_calls(self, db: sqlite3.Connection) -> None:
+        """Delete the calls of processes that have ended."""
+        try:
+            claim_tables.keep_calls_of(db, living_processes(self.real))
+        except sqlite3.Error as error:
+            if not is_full(error):  # else they are left: nobody waits for a call of the dead
+                raise
 
     def _on_killed(self) -> None:
         """Count anew after a process was killed while it wrote."""
@@ -157,10 +161,6 @@ class OpenFiles:
         self.page.set(seq=seq, events=events, size=size, stamp=stamp)
 
     # --- while it is open ------------------------------------------------------------------
-
-    def check(self) -> None:
-        """Raise SpoolError if a file of the spool is lost, LeaseLost if only lock files are."""
-        self._spool_file.check()
 
     def living(self) -> set[str]:
         """Return the tokens of the living processes of the spool."""

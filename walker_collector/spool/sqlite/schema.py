@@ -12,6 +12,7 @@ another signed in last, who gets the new events there. `consents.stamp`: see `Co
 An event has the `shard` of its person; `layout` has the number of shards, for good.
 `default_consent` has the default, and that of the flow when it was stored. `people_log` names the
 keys whose consent or owner has changed, for other processes to read them again; "" is the default.
+`calls` has the calls of hooks that are under way, with the people of their events.
 `recent` has the numbers of events by the marks of the ids that these came with, the subscribers of
 that moment, and the outcome at each destination that did not get the event: see `RecentEvent`.
 `positions` has how far each input is read: see `Position`.
@@ -66,6 +67,9 @@ CREATE TABLE pending_erasures (
   person TEXT PRIMARY KEY, erasure TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE people_log (
   version INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL, key TEXT NOT NULL, owner TEXT);
+CREATE TABLE calls (
+  process TEXT NOT NULL, number INTEGER NOT NULL, destination TEXT NOT NULL, people BLOB NOT NULL,
+  PRIMARY KEY (process, number)) WITHOUT ROWID;
 CREATE TABLE recent (
   mark BLOB PRIMARY KEY, at INTEGER NOT NULL, seq INTEGER NOT NULL, subscribers INTEGER NOT NULL,
   outcomes TEXT) WITHOUT ROWID;

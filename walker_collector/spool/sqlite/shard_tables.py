@@ -14,6 +14,7 @@ from typing import Final
 from walker_collector.spool.base import Entry
 from walker_collector.spool.person_keys import claimed, is_claimed, owner_of
 from walker_collector.spool.shards import shard_of
+from walker_collector.spool.sqlite import claim_tables
 
 _OWNER: Final = "SELECT person FROM aliases WHERE alias = ?"
 _MOVE: Final = "UPDATE events SET shard = ? WHERE person = ?"
@@ -48,10 +49,11 @@ def _person_of(db: sqlite3.Connection, alias: str) -> str | None:
 
 
 def move(db: sqlite3.Connection, owners: Mapping[str, str], shards: int) -> None:
-    """Move the events of keys to the shards of their new owners."""
+    """Move the events of keys to the shards of their new owners; so are calls under way."""
     claims = {key: _owner(db, key) for key in map(claimed, owners) if not is_claimed(key[1:])}
     moved = {**claims, **owners}
     db.executemany(_MOVE, [(shard_of(owner, 0, shards), key) for key, owner in moved.items()])
+    claim_tables.join(db, moved)
 
 
 def place(db: sqlite3.Connection, shards: int, *, everything: bool) -> int:

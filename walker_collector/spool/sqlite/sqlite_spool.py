@@ -1,7 +1,6 @@
 """The durable spool: one SQLite file in WAL mode, written in groups."""
 
 from collections.abc import Callable, Collection, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +8,6 @@ from walker_collector.config import SpoolConfig
 from walker_collector.errors import SpoolError
 from walker_collector.spool.base import RECENT, Claimed, Deliveries
 from walker_collector.spool.engine_protocol import Membership
-from walker_collector.spool.processes.calls_file import calls_under_way
 from walker_collector.spool.processes.membership import SpoolMembership
 from walker_collector.spool.processes.observer import LockObserver
 from walker_collector.spool.sqlite.accepted_ids import AcceptedIds
@@ -85,7 +83,7 @@ class SqliteSpool(EventAppends, AcceptedIds, EntryStore, FilePeopleStore):
         return self.claims.claim(destination, entries, version)
 
     def end_claim(self, number: int) -> None:
-        self.claims.end(number)
+        self.claims.ended.append(number)
 
     def write_ended(self) -> None:
         self.claims.write_ended()
@@ -110,7 +108,7 @@ class SqliteSpool(EventAppends, AcceptedIds, EntryStore, FilePeopleStore):
 
     def stored_events(self) -> StoredEvents:
         """Return the queries over single events and people."""
-        return StoredEvents(self.core.rows, partial(calls_under_way, self.core.files.real))
+        return StoredEvents(self.core.rows)
 
     def compact(self) -> None:
         """Write the file anew, with the stored rows alone; see `scrub`. Raises SpoolError."""

@@ -5,13 +5,13 @@ or ids is worth its cost to every event.
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from array import array
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 from walker_collector.spool import damage
 from walker_collector.spool.base import State
 from walker_collector.spool.call_marks import mark_of_person
-from walker_collector.spool.processes.calls_file import Call
 from walker_collector.spool.rows import parts_of
 from walker_collector.spool.sqlite.event_tables import EVERY_ENTRY
 from walker_collector.spool.stored_delivery import StoredDelivery, json_string
@@ -36,19 +36,17 @@ _COUNTS: Final = f"""
 SELECT t.id, coalesce(d.state, 0), count(*) FROM events e {EVERY_ENTRY}
 WHERE e.person IN {_KEYS} GROUP BY 1, 2
 """
+_CALLS: Final = "SELECT destination, process, people FROM calls"
+_MARK: Final = "I"
 
 Read = Callable[[str, Sequence[Any]], list[Any]]
 
 
 class StoredEvents:
-    """Finds stored events by id or person.
+    """Finds stored events by id or person; `read` returns the rows of a query."""
 
-    `read` returns the rows of a query, `calls` the calls under way.
-    """
-
-    def __init__(self, read: Read, calls: Callable[[], Iterable[Call]]) -> None:
+    def __init__(self, read: Read) -> None:
         self._read = read
-        self._calls = calls
 
     def with_text(self, text: str) -> list[StoredDelivery]:
         """Return the deliveries of events with this string in their JSON, such as their id."""
@@ -70,10 +68,11 @@ class StoredEvents:
     def calls_with(self, keys: Collection[str]) -> dict[str, str]:
         """Return the destinations with a call under way for these people, and its process."""
         marks = {mark_of_person(key) for key in keys}
+        rows = self._read(_CALLS, ())
         return {
-            call.destination: call.process
-            for call in self._calls()
-            if not marks.isdisjoint(call.people)
+            destination: process
+            for destination, process, found in rows
+            if not marks.isdisjoint(array(_MARK, found))
         }
 
     def _deliveries(self, sql: str, *args: Any) -> list[StoredDelivery]:
