@@ -105,9 +105,13 @@ class PartialRules(dict[bytes, PartialRule | None]):
 
     def note_misfit(self, rule: PartialRule) -> None:
         """Note that an event does not fit a rule; after some of them, more values do."""
-        self._misfits[rule.name] += rule.scalars
-        if self._misfits[rule.name] == _MISFITS:
-            self[rule.name.encode()] = self._compile(rule.name, scalars=False)
+        if not rule.scalars:
+            return
+        self._misfits[rule.name] += 1
+        key = rule.name.encode()
+        # Once: others may have noted misfits of the same rule at the same time.
+        if self._misfits[rule.name] >= _MISFITS and self.get(key) is rule:
+            self[key] = self._compile(rule.name, scalars=False)
 
     def _compile(self, name: str, *, scalars: bool) -> PartialRule | None:
         plan = _Plan.of(self._steps_of(name), self._parts)

@@ -292,3 +292,23 @@ def test_values_that_are_no_scalars_are_read_in_part_once_they_are_usual() -> No
     rules.note_misfit(rule)
     assert rules.of_event(body) is rule  # one may be an exception
     assert partially(loosened(rules, body), body)[1] == {"a": [1], "b": 2}
+
+
+def test_rule_is_compiled_anew_once_however_many_events_do_not_fit() -> None:
+    rules = rules_of(
+        DestinationConfig(
+            mapping={"order": {"complete": RuleConfig(data=PathSpec("data.a.k"))}},
+        )
+    )
+    assert rules is not None
+    body = body_of({"name": "order complete", "data": {"a": "neither a scalar nor an object"}})
+    seen = []
+    for _ in range(100):
+        rule = rules.of_event(body)
+        assert rule is not None
+        with pytest.raises(msgspec.ValidationError):
+            rule.decode(body)
+        rules.note_misfit(rule)
+        if rule not in seen:
+            seen.append(rule)
+    assert [rule.scalars for rule in seen] == [True, False]
