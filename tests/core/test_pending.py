@@ -17,6 +17,7 @@ from walker_collector.delivery.backoff import Breaker
 from walker_collector.delivery.destination import build_destinations
 from walker_collector.delivery.entries_in_flight import Batch
 from walker_collector.delivery.health import Health
+from walker_collector.delivery.keyed_queue import BusyPeople
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.pending import PendingEvents
 from walker_collector.delivery.pending_state import PendingState
@@ -256,3 +257,24 @@ def test_entries_that_are_read_before_they_are_handed_over_are_counted_once(
     for entry in entries:
         pending.add([entry], State.WAITING)
     assert pending.state.waiting == len(pending.state.queue) == 2
+
+
+def test_who_asks_whether_an_entry_may_proceed_has_the_lock(
+    spool: SqliteSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The people of a batch that is alone are noted when somebody asks: another may take one."""
+    accept(spool, State.WAITING)
+    pending = pending_of(spool, [])
+    assert refill(pending)
+    batch = pending.flight.take(lambda: pending.state.queue.take(10, None))
+    assert batch is not None
+    locked = []
+    note_each = BusyPeople._note_each
+
+    def noted(people: BusyPeople) -> None:
+        locked.append(pending.lock._is_owned())  # type: ignore[attr-defined]  # of an RLock
+        note_each(people)
+
+    monkeypatch.setattr(BusyPeople, "_note_each", noted)
+    assert pending.erasures.may_proceed(batch.entries[0])
+    assert locked == [True]

@@ -170,10 +170,11 @@ class Erasures:
 
         Not if its person is erased, or if older entries have become its person's.
         """
-        people = self._state.queue.people
-        if entry[0] in self.revoked or entry[0] in self.overtaking:
-            return False
-        return people.of.get(entry[0]) not in people.blocked
+        with self._state.lock:
+            people = self._state.queue.people
+            if entry[0] in self.revoked or entry[0] in self.overtaking:
+                return False
+            return people.of.get(entry[0]) not in people.blocked
 
     def decide(self, entries: list[Entry], dispositions: list[Disposition]) -> list[Disposition]:
         """Return the dispositions to write; entries erased while in flight are always removed.
