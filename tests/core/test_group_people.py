@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.people_model import USERS
-from tests.core.support import MARKETING, WITHDRAWN, flow, plugin, running
+from tests.core.support import MARKETING, WITHDRAWN, Record, flow, plugin, running, until
 from tests.forms import examples
 from walker_collector import Collector, DestinationDown, PushResult
-from walker_collector.config import DestinationConfig
+from walker_collector.config import DestinationConfig, RuleConfig
 from walker_collector.hookspecs import Received
 from walker_collector.intake.event_group import EventGroup
 from walker_collector.intake.open_keys import OpenKeys
@@ -115,6 +116,27 @@ def test_event_of_a_known_person_is_decided_at_once_behind_news_of_somebody_else
         finally:
             EventGroup.add = add  # type: ignore[method-assign]  # as before
     assert decided == [False, True, False]
+
+
+@pytest.mark.parametrize("durable", [False, True], ids=["memory", "durable"])
+def test_event_goes_by_what_its_person_has_granted_also_if_the_sign_in_comes_in_its_group(
+    durable: bool, tmp_path: Path
+) -> None:
+    got = Record()
+    # The sign-in itself goes nowhere, so that no newer event of the person is taken.
+    rules = {"session": {"start": RuleConfig(ignore=True)}}
+    config = DestinationConfig(consent=MARKETING, mapping=rules)
+    flow_ = flow({"there": (plugin(got.push), config)}, tmp_path / "spool.db" if durable else None)
+    with running(flow_) as collector:
+        collector.consent(MARKETING, {"id": "v"})
+        collector.push_many(
+            [
+                {"name": "page view", "user": {"session": "x"}},
+                {"name": "session start", "user": {"id": "v", "session": "x"}},
+            ]
+        )
+        until(lambda: len(got.events) == 1)
+        assert collector.status().destinations["there"].held == 0
 
 
 def test_news_concern_the_people_and_keys_that_they_name() -> None:

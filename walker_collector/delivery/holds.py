@@ -63,11 +63,15 @@ class Holds:
     def hold(self, entries: list[Entry], under: Consent | None = None) -> None:
         """Hold entries that consent `under` did not admit; drop those beyond `queueMax`."""
         held = self._state.held
+        owned = [self._owned(entry) for entry in entries]
         try:
-            evicted = [out for entry in entries for out in held.add(self._owned(entry), under)]
+            evicted = [out for entry in owned for out in held.add(entry, under)]
         except BaseException:  # a signal handler raised
             run_to_the_end(held.mend)
             raise
+        # The merge was known before its events came, so that `follow_joins` finds none of them.
+        moved = [new[0] for new, entry in zip(owned, entries, strict=True) if new is not entry]
+        self._joined.update(moved)
         self._drop(evicted, _TOO_MANY_HELD)
 
     def release(self, people: set[str] | None) -> None:
