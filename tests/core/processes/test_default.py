@@ -94,7 +94,7 @@ def test_no_call_is_claimed_on_a_default_that_was_withdrawn(spools: list[SqliteS
 def test_a_default_that_cannot_be_read_is_that_of_the_flow(spools: list[SqliteSpool]) -> None:
     begun(spools[0], {"a": False}).set_default({"a": True})
     for damage in ("x'ff'", "'[]'", "'{\"a\": 1}'"):
-        spools[0]._commits.run(
+        spools[0].core.commits.run(
             lambda db, to=damage: db.execute(f"UPDATE default_consent SET current = {to}")
         )
         assert begun(spools[1], {"a": False}).default == {"a": False}
