@@ -56,7 +56,7 @@ class GroupMember:
     _assigned: dict[Key, Partition] = field(factory=dict, init=False)
     _taken: deque[Partition] = field(factory=deque, init=False)
     """Partitions that the other thread has set an offset for, to be read from there on."""
-    _later: deque[tuple[float, Callable[[], object]]] = field(factory=deque, init=False)
+    _later: list[tuple[float, Callable[[], object]]] = field(factory=list, init=False)
     """Calls that the other thread has to repeat, each from a time (monotonic, s) on."""
     _is_paused: bool = field(default=False, init=False)
     _committed_at: float = field(default=0.0, init=False)
@@ -84,8 +84,9 @@ class GroupMember:
     def _step(self) -> None:
         if any(partition.lost for partition in self._assigned.values()):
             self._subscribe_again()
-        while self._later and self._later[0][0] <= time.monotonic():
-            self.work.call(self._later.popleft()[1])
+        for item in [item for item in self._later if item[0] <= time.monotonic()]:
+            self._later.remove(item)
+            self.work.call(item[1])
         while self._taken:
             self._taken.popleft()
             if not self._taken:
