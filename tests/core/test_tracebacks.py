@@ -153,6 +153,7 @@ class Quotes(Odd):
 def test_text_of_an_exception_is_kept_with_the_dead_letter_and_shown_with_its_data_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    Secret(TOKEN.reveal())  # known again: those of other tests may have pushed it out
     spool = tmp_path / "spool.db"
     said = told(Quotes, caplog, collector={"spool": {"path": str(spool)}})
     shown = walker("dead", "show", str(spool), "--json").stdout

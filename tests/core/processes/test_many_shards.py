@@ -3,10 +3,11 @@
 import os
 import random
 import signal
+import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,15 @@ def sharing(folder: Path, *options: str) -> Iterator[tuple[Shop, Shop, dict[int,
             found[pid].append(name)
         (folder / "out").unlink()
         (folder / "began").unlink()
+        # Who is stopped with a call under way keeps the others from its people.
+        wait_until(lambda: calls_under_way(folder) == 0)
         yield one, other, found
+
+
+def calls_under_way(folder: Path) -> int:
+    with closing(sqlite3.connect(folder / "spool.db")) as db:
+        ((count,),) = db.execute("SELECT count(*) FROM calls").fetchall()
+    return int(count)
 
 
 def stop(item: Shop) -> None:
