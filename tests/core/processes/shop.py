@@ -5,10 +5,11 @@ Every process writes what it delivers to one file, a line each: process id, pers
 
 import json
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any
@@ -54,6 +55,13 @@ def delivered(folder: Path) -> list[tuple[int, str, int]]:
     text = out.read_text() if out.exists() else ""
     lines = text[: text.rfind("\n") + 1].splitlines()  # another may be half there
     return [(int(pid), person, int(n)) for pid, person, n in map(str.split, lines)]
+
+
+def calls_under_way(folder: Path) -> int:
+    """Return the number of calls that processes have noted in the spool, and not ended."""
+    with closing(sqlite3.connect(folder / "spool.db")) as db:
+        ((count,),) = db.execute("SELECT count(*) FROM calls").fetchall()
+    return int(count)
 
 
 def deliverer(spool: Path, destination: str) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.processes.shop import Shop, delivered, shop
+from tests.core.processes.shop import Shop, calls_under_way, delivered, shop
 from tests.core.support import PATIENCE, config, event, flow, plugin
 from tests.support import wait_until
 from walker_collector import Collector, hookimpl
@@ -90,8 +90,7 @@ def test_a_call_that_fails_after_the_erasure_leaves_nothing_of_its_person(
         wait_until(lambda: numbers(tmp_path, "ben") == [0])
         until_empty(one, other)
         assert numbers(tmp_path, "ana") == []
-        with closing(sqlite3.connect(tmp_path / "spool.db")) as db:
-            wait_until(lambda: db.execute("SELECT count(*) FROM calls").fetchone() == (0,))
+        wait_until(lambda: calls_under_way(tmp_path) == 0)
         assert traces(tmp_path, b"ana") == []
 
 

@@ -3,16 +3,15 @@
 import os
 import random
 import signal
-import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.core.processes.shop import Shop, delivered, shop
+from tests.core.processes.shop import Shop, calls_under_way, delivered, shop
 from tests.forms import form
 from tests.support import wait_until
 
@@ -71,12 +70,6 @@ def sharing(folder: Path, *options: str) -> Iterator[tuple[Shop, Shop, dict[int,
         # Who is stopped with a call under way keeps the others from its people.
         wait_until(lambda: calls_under_way(folder) == 0)
         yield one, other, found
-
-
-def calls_under_way(folder: Path) -> int:
-    with closing(sqlite3.connect(folder / "spool.db")) as db:
-        ((count,),) = db.execute("SELECT count(*) FROM calls").fetchall()
-    return int(count)
 
 
 def stop(item: Shop) -> None:
