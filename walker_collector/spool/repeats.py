@@ -6,7 +6,7 @@ What became of an event is remembered with its id, as long as the id: see `Recen
 that every destination gets costs nothing for that.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
@@ -16,6 +16,7 @@ from walker_collector.events import decode
 from walker_collector.spool.base import DeadLetter, NewEvent, SpoolUpdate
 
 _MARK_BYTES: Final = 16
+_UNSTORED_MAX: Final = 500
 _UNTRUSTED: Final = "\0"
 _COMMAND: Final = "\1"
 """Stand before an id of an untrusted sender, and of a command; no id of an event has them."""
@@ -30,6 +31,29 @@ class Unstored(NamedTuple):
     mark: bytes
     at: int
     left_out: Mapping[str, str]
+
+
+class UnstoredEvents:
+    """Events that no destination takes, until they are written together by `write`.
+
+    A commit for each would cost more than all the rest of them.
+    """
+
+    def __init__(self, write: Callable[[Sequence[Unstored]], object]) -> None:
+        self._write = write
+        self._events: list[Unstored] = []
+
+    def keep(self, events: Sequence[Unstored]) -> None:
+        """Add events; write all if they have become many."""
+        self._events.extend(events)
+        if len(self._events) >= _UNSTORED_MAX:
+            self.write()
+
+    def write(self) -> None:
+        """Write the events, if there are any."""
+        events, self._events = self._events, []
+        if events:
+            self._write(events)
 
 
 class RecentOutcome(NamedTuple):

@@ -27,6 +27,7 @@ from walker_collector.spool.postgres.spool_place import Place
 from walker_collector.spool.postgres.stored_entries import StoredEntries
 from walker_collector.spool.postgres.stored_people import StoredPeople
 from walker_collector.spool.postgres.stored_traces import StoredTraces
+from walker_collector.spool.repeats import UnstoredEvents
 
 
 class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
@@ -51,7 +52,7 @@ class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
     ) -> None:
         self.place = place
         self.on_foreign: Callable[[], None] = lambda: None
-        self._unstored = []
+        self._unstored = UnstoredEvents(self._insert_unstored)
         self._found = {}
         self._sharing = set()
         self.core = core = SpoolCore(

@@ -1,23 +1,19 @@
 """The ids that came lately, and positions in inputs."""
 
 from collections.abc import Collection, Sequence
-from typing import Final
 
 from walker_collector.offsets import Position
 from walker_collector.spool.postgres import mark_rows, position_rows
 from walker_collector.spool.postgres.spool_core import SpoolCore
 from walker_collector.spool.postgres.transactions import Transaction
-from walker_collector.spool.repeats import RecentEvent, Unstored, possible_marks
-
-_UNSTORED_MAX: Final = 500
-"""Events that no destination takes which wait to be written."""
+from walker_collector.spool.repeats import RecentEvent, Unstored, UnstoredEvents, possible_marks
 
 
 class StoredTraces:
     """Implements the parts of a spool that are about ids that came lately, and positions."""
 
     core: SpoolCore
-    _unstored: list[Unstored]
+    _unstored: UnstoredEvents
 
     def came_before(self, marks: Collection[bytes], now: int) -> set[bytes]:
         recent = self.core.recent
@@ -32,15 +28,14 @@ class StoredTraces:
         self.core.writes.run(work)
 
     def keep_unstored(self, events: Sequence[Unstored]) -> None:
-        self._unstored.extend(events)
-        if len(self._unstored) >= _UNSTORED_MAX:
-            self.write_unstored()
+        self._unstored.keep(events)
 
     def write_unstored(self) -> None:
-        events, self._unstored = self._unstored, []
-        if events:
-            recent = self.core.recent
-            self.core.writes.run(lambda tx: mark_rows.keep_unstored(tx, events, recent))
+        self._unstored.write()
+
+    def _insert_unstored(self, events: Sequence[Unstored]) -> None:
+        recent = self.core.recent
+        self.core.writes.run(lambda tx: mark_rows.keep_unstored(tx, events, recent))
 
     def recent_event(self, id_: str, now: int) -> RecentEvent | None:
         recent = self.core.recent

@@ -1,23 +1,18 @@
 """The ids that came with events lately, and how far inputs are read, in a spool file."""
 
 from collections.abc import Collection, Sequence
-from typing import Final
 
 from walker_collector.offsets import Position
-from walker_collector.spool.repeats import RecentEvent, Unstored, possible_marks
+from walker_collector.spool.repeats import RecentEvent, Unstored, UnstoredEvents, possible_marks
 from walker_collector.spool.sqlite import position_tables, recent_tables
 from walker_collector.spool.sqlite.file_core import FileCore
 
-_UNSTORED_MAX: Final = 500
-"""Events that no destination takes which wait to be written; a commit for each would cost more than
-all the rest of them."""
-
 
 class AcceptedIds:
-    """Implements what `EventStore` and `DurableSpool` say of ids, and `PositionStore`."""
+    """Implements the parts of a spool that are about ids that came lately, and positions."""
 
     core: FileCore
-    _unstored: list[Unstored]
+    _unstored: UnstoredEvents
 
     def came_before(self, marks: Collection[bytes], now: int) -> set[bytes]:
         rows = self.core.rows(*recent_tables.find(marks, now, self.core.recent))
@@ -28,15 +23,14 @@ class AcceptedIds:
         self.core.commits.run(lambda db: recent_tables.insert(db, [row], self.core.recent))
 
     def keep_unstored(self, events: Sequence[Unstored]) -> None:
-        self._unstored.extend(events)
-        if len(self._unstored) >= _UNSTORED_MAX:
-            self.write_unstored()
+        self._unstored.keep(events)
 
     def write_unstored(self) -> None:
-        events, self._unstored = self._unstored, []
-        if events:
-            recent = self.core.recent
-            self.core.commits.run(lambda db: recent_tables.insert_unstored(db, events, recent))
+        self._unstored.write()
+
+    def _insert_unstored(self, events: Sequence[Unstored]) -> None:
+        recent = self.core.recent
+        self.core.commits.run(lambda db: recent_tables.insert_unstored(db, events, recent))
 
     def recent_event(self, id_: str, now: int) -> RecentEvent | None:
         recent = self.core.recent

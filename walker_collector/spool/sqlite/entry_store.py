@@ -29,7 +29,7 @@ _STATES: Final = frozenset(State)
 
 
 class EntryStore:
-    """Implements what `EventStore` and `DurableSpool` say of entries."""
+    """Implements the parts of `EventStore` and `DurableSpool` that are about entries."""
 
     core: FileCore
     claims: CallClaims

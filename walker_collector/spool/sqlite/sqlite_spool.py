@@ -10,6 +10,7 @@ from walker_collector.spool.base import RECENT, Claimed, Deliveries
 from walker_collector.spool.engine_protocol import Membership
 from walker_collector.spool.processes.membership import SpoolMembership
 from walker_collector.spool.processes.observer import LockObserver
+from walker_collector.spool.repeats import UnstoredEvents
 from walker_collector.spool.sqlite.accepted_ids import AcceptedIds
 from walker_collector.spool.sqlite.call_claims import CallClaims
 from walker_collector.spool.sqlite.entry_store import EntryStore
@@ -52,7 +53,7 @@ class SqliteSpool(EventAppends, AcceptedIds, EntryStore, FilePeopleStore):
         self.claims = CallClaims(core)
         self._expected = core.last_old + 1
         self._foreign = False
-        self._unstored = []
+        self._unstored = UnstoredEvents(self._insert_unstored)
 
     # --- deliveries of this process --------------------------------------------------------
 
