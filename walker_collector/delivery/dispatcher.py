@@ -95,11 +95,7 @@ class Dispatcher:
         batch = _BatchInProgress(self, snapshot, self.new_claim() if self.new_claim else None)
         names = snapshot.names
         tasks = batch.tasks = [
-            Task(
-                entry,
-                ordering_key(name) if "~" in (name := names[entry[1]]) else name,
-                _MayProceed(batch, at),
-            )
+            Task(entry, ordering_key(names[entry[1]]), _MayProceed(batch, at))
             for at, entry in enumerate(entries)
         ]
         try:
@@ -272,7 +268,7 @@ class _BatchInProgress:
         for task in tasks:
             if not _may_call(dispatcher):
                 return False
-            if not (self._may_all_go() or self._may_go([task])):
+            if not self._may_go([task]):
                 continue
             task.outcome = send(task)
             if task.outcome is DELIVERED:

@@ -170,6 +170,12 @@ def split_name(name: Any) -> tuple[str, str]:
     return _words(str.__str__(name))
 
 
+@lru_cache(maxsize=8)
+def timing_text(timing: float) -> str:
+    """Return the timing of an event as JSON after a comma; many events share it."""
+    return f',"timing":{timing}'
+
+
 @lru_cache(maxsize=1024)
 def _words(name: str) -> tuple[str, str]:
     words = name.split(" ")

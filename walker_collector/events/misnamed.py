@@ -16,23 +16,14 @@ _MEANT: Final[Mapping[str, str]] = {
 """The identifier that a key means, which is written here without capitals and signs."""
 
 
-class _Known(dict[tuple[Any, ...], bool]):
-    """Whether a user with these keys may have one that means an identifier."""
-
-    def __missing__(self, keys: tuple[Any, ...]) -> bool:
-        found = any(isinstance(key, str) and _meant(key) not in (None, key) for key in keys)
-        if len(self) < _KNOWN_MAX:
-            self[keys] = found
-        return found
-
-
-_KNOWN_MAX: Final = 1_024
-_known: Final = _Known()
-
-
 def may_be_misnamed(user: Mapping[Any, Any]) -> bool:
     """Return whether a user may have a key that means an identifier."""
-    return _known[tuple(user)]
+    return _have_misnamed(tuple(user))
+
+
+@lru_cache(maxsize=1_024)
+def _have_misnamed(keys: tuple[Any, ...]) -> bool:
+    return any(isinstance(key, str) and _meant(key) not in (None, key) for key in keys)
 
 
 def misnamed(user: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:

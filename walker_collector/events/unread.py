@@ -22,7 +22,7 @@ from msgspec import Raw
 
 from walker_collector.errors import EventError
 from walker_collector.events.command_names import COMMANDS
-from walker_collector.events.complete import Defaults, check_grants, split_name
+from walker_collector.events.complete import Defaults, check_grants, split_name, timing_text
 from walker_collector.events.encode import CONSENT_AT, UNTRUSTED, Bounds
 from walker_collector.events.identifiers import may_need_check
 from walker_collector.events.merging import merge
@@ -263,12 +263,10 @@ def _front(
     for part in (data, context, own, shown_user):
         if len(part) > 2 * depth and _may_be_deeper(part, depth):  # a level has two brackets
             return None
-    custom, nested, time = _NO_CUSTOM, _NO_NESTED, _shown_timing(timing)
-    if not (event.custom is event.nested is event.trigger is event.timing is _NULL):
-        more = _rarer(event, timing, depth)
-        if more is None:
-            return None
-        custom, nested, time = more
+    more = _rarer(event, timing, depth)
+    if more is None:
+        return None
+    custom, nested, time = more
     return b"".join(
         (
             head,
@@ -288,7 +286,7 @@ def _front(
 
 def _rarer(event: UnreadEvent, timing: float, depth: int) -> tuple[bytes, bytes, bytes] | None:
     """Return the JSON of the parts that few events have, with that which stands around them."""
-    custom, nested, time = _NO_CUSTOM, _NO_NESTED, _shown_timing(timing)
+    custom, nested, time = _NO_CUSTOM, _NO_NESTED, timing_text(timing).encode()
     if event.custom is not _NULL:
         part = _object(event.custom)
         if not part or _may_be_deeper(part, depth):
@@ -305,12 +303,6 @@ def _rarer(event: UnreadEvent, timing: float, depth: int) -> tuple[bytes, bytes,
             return None
         time = b',"timing":%b' % shown
     return custom, nested, time
-
-
-@lru_cache(maxsize=8)
-def _shown_timing(timing: float) -> bytes:
-    """Return the JSON of an event's timing, which many events share."""
-    return b',"timing":%b' % orjson.dumps(timing)
 
 
 @lru_cache(maxsize=1024)
@@ -331,12 +323,8 @@ def _part(raw: Raw, absent: bytes) -> bytes:
 
 def _object(raw: Raw) -> bytes:
     """Return the JSON of an object; b"" if it is none."""
-    if raw is _NULL:
-        return b"{}"
-    part = bytes(raw)
-    if part[0] == _OBJECT:
-        return part
-    return b"{}" if part == b"null" else b""
+    part = _part(raw, b"{}")
+    return part if part[0] == _OBJECT else b""
 
 
 def _holds_objects(nested: bytes) -> bool:

@@ -15,7 +15,14 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from walker_collector.errors import EventError
-from walker_collector.events.complete import KEYS, PARTS, Defaults, check_grants, split_name
+from walker_collector.events.complete import (
+    KEYS,
+    PARTS,
+    Defaults,
+    check_grants,
+    split_name,
+    timing_text,
+)
 from walker_collector.events.encode import Bounds, encode_plain
 from walker_collector.events.identifiers import may_need_check
 from walker_collector.events.merging import merge
@@ -106,7 +113,7 @@ def complete_plain(
     id_ = raw["id"] if form.has_id else defaults.new_id()
     shown_id = "" if form.has_id else f',"id":"{id_}"'
     shown_time = "" if form.has_timestamp else f',"timestamp":{now}'
-    shown_timing = "" if form.has_timing else _shown_timing(timing)
+    shown_timing = "" if form.has_timing else timing_text(timing)
     more = f"{form.more}{words}{shown_timing}{shown_id}{shown_time}{defaults.own_source()}}}"
     body = b"".join((front[:-1], more.encode()))
     if len(body) > bounds.bytes:
@@ -152,9 +159,3 @@ def _words(name: str) -> str:
     """Return the JSON of entity and action of an event's name."""
     entity, action = split_name(name)
     return f',"entity":{orjson.dumps(entity).decode()},"action":{orjson.dumps(action).decode()}'
-
-
-@lru_cache(maxsize=8)
-def _shown_timing(timing: float) -> str:
-    """Return the JSON of an event's timing, which many events share."""
-    return f',"timing":{timing}'

@@ -31,8 +31,6 @@ class Completion:
         self._defaults = defaults
         self._bounds = bounds
         self._began = began
-        self._timing = (-1, 0.0)
-        """The last time (ms) that was asked for, and the timing then: many events share it."""
 
     def of(
         self, raw: Mapping[str, Any] | UnreadEvent, sender: Received, now: int
@@ -41,10 +39,7 @@ class Completion:
 
         Raises EventError.
         """
-        at, timing = self._timing
-        if at != now:
-            timing = 0.0 if self._began is None else (now - self._began) // 10 / 100
-            self._timing = now, timing
+        timing = 0.0 if self._began is None else (now - self._began) // 10 / 100
         done = None
         if type(raw) is dict and not (sender.limited or sender.learn):
             try:
