@@ -199,7 +199,7 @@ def _track(
     kind: type[Occurrence], identity: str, mapped: MappedEvent, warnings: list[str]
 ) -> Occurrence:
     """Return the event as that of its person, or of the recipient that its rule names."""
-    if mapped.rule.recipient is not None and (recipient := _recipient(mapped)) is not None:
+    if (recipient := _recipient(mapped)) is not None:
         return _event(Invite, recipient, mapped, warnings)
     return _event(kind, identity, mapped, warnings)
 
@@ -223,12 +223,13 @@ def _event(
     if kind is Invite:
         known = {**known, "recipient": identity}
     id_ = event_id(event, mapped.context.destination.id, "track")
-    name = _event_name(mapped) if mapped.name is None else mapped.name
-    return kind(identity, name, known, mapped.when, id_)
+    return kind(identity, _event_name(mapped), known, mapped.when, id_)
 
 
 def _event_name(mapped: MappedEvent) -> str:
-    """Return the name of an event whose rule has none: that of `eventName`, else its own."""
+    """Return the name of the rule, else that of `eventName`, else the event's own."""
+    if mapped.name is not None:
+        return mapped.name
     value = mapped.settings.event_name
     found = None if value is None else value(mapped.event, mapped.context)
     if isinstance(found, str) and found.strip():

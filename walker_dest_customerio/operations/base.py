@@ -18,8 +18,6 @@ Call = list[Any]
 ApiName = Literal["track", "app"]
 
 DOT_SEGMENTS = (".", "..")
-SHORT_ID = limits.PERSON_ID // 4
-"""Characters of an id that stay within the limit in bytes, even if each takes four."""
 
 
 @define
@@ -98,8 +96,6 @@ class Operation:
 
 
 def id_problem(id_: str, what: str = "the id") -> str | None:
-    if 2 < len(id_) <= SHORT_ID:  # as almost all: no dots alone, and not too long
-        return None
     if id_ in DOT_SEGMENTS:
         return f"{what} is one or two dots, which cannot stand in the path of a request"
     return length_problem(what, id_, limits.PERSON_ID)

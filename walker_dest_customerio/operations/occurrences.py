@@ -8,7 +8,6 @@ from walker_dest_customerio import limits
 from walker_dest_customerio.encode import dumps
 from walker_dest_customerio.identity import identifiers, is_email
 from walker_dest_customerio.operations.base import (
-    SHORT_ID,
     Call,
     Json,
     Operation,
@@ -19,8 +18,6 @@ from walker_dest_customerio.operations.base import (
 
 BLANK_NAME: Final = "the name is blank"
 """Customer.io refuses it, though walkerOS sends it: a rule's empty name is a name there."""
-_SHORT_NAME = limits.EVENT_NAME // 4
-"""Characters that stay within the limit in bytes, even if each takes four."""
 
 
 @define
@@ -56,8 +53,6 @@ class Occurrence(Operation):
         identity, name = self.identity, self.name
         if not name.strip():
             return BLANK_NAME
-        if 2 < len(identity) <= SHORT_ID and len(name) <= _SHORT_NAME:  # as with almost all
-            return None
         return id_problem(identity) or length_problem("the name", name.strip(), limits.EVENT_NAME)
 
     def path_problem(self) -> str | None:
@@ -71,7 +66,6 @@ class Occurrence(Operation):
 
     def entry(self) -> Json | None:
         """Return the entry in a v2 batch, which calls the data attributes."""
-        id_, timestamp = self.id, self.timestamp
         entry: Json = {
             "type": "person",
             "identifiers": self.identifier_object,
@@ -79,10 +73,10 @@ class Occurrence(Operation):
             "name": self.name,
             "attributes": self.data,
         }
-        if id_ is not None:
-            entry["id"] = id_
-        if timestamp is not None:
-            entry["timestamp"] = timestamp
+        if self.id is not None:
+            entry["id"] = self.id
+        if self.timestamp is not None:
+            entry["timestamp"] = self.timestamp
         return entry
 
 
