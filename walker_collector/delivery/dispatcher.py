@@ -268,7 +268,7 @@ class _BatchInProgress:
         for task in tasks:
             if not _may_call(dispatcher):
                 return False
-            if not self._may_go([task]):
+            if not (self._may_all_go() or self._may_go([task])):
                 continue
             task.outcome = send(task)
             if task.outcome is DELIVERED:

@@ -5,6 +5,7 @@ import inspect
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from walker_collector.delivery.destination import Destination
@@ -60,24 +61,24 @@ class HookCalls:
 
     def push(self, task: Task) -> Outcome:
         """Send one event, or a change of consent, by itself; never raises."""
-        item = task.item
+        item, thread = task.item, threading.get_ident()
         assert item is not None
         try:
             if task.notice:
                 self._noted("consent", self._notify, item)
                 return NOTIFIED
-            answer = self._noted(
-                "push",
-                self._hooks.push,
-                event=item.event,
-                data=item.data,
-                rule=item.rule,
-                context=item.context,
+            # As `_noted` does, without calls in between: it runs for each event.
+            self._under_way[thread] = "push", time.monotonic()
+            hook = (
+                self._hooks.push if self._limit is None else partial(self._limit, self._hooks.push)
             )
+            answer = hook(event=item.event, data=item.data, rule=item.rule, context=item.context)
             if answer is not None:
                 self._check_answer(answer)
         except BaseException as error:  # even SystemExit must not end the thread that delivers
             return self.outcome_of(error, task)
+        finally:
+            self._under_way.pop(thread, None)
         return DELIVERED
 
     def push_batch(self, tasks: Sequence[Task]) -> Mapping[int, BaseException]:
