@@ -118,16 +118,17 @@ class FlowInPart(Flow):
     def map(self, event: dict[str, Any], context: PushContext) -> Mapped:
         """Map an event, in part if possible."""
         body = orjson.dumps({"name": event["name"], "id": "e1", **event})
-        rule = None if self.rules is None else self.rules.of_event(body)
-        if self.rules is None or rule is None:
+        rules = self.rules
+        if rules is None or rules.rule_of(event["name"]) is None:
             return Flow.map(self, event, context)
         try:
-            read = rule.decode(body)
+            read = rules.decode(body)
         except msgspec.ValidationError:  # a value that is no scalar: its rule takes any from now on
             for _ in range(100):
-                self.rules.note_misfit(rule)
+                rules.note_whole(event["name"], rules.decode)
             return self.map(event, context)
         self.count += 1
+        rule = rules.of_kind[type(read)]
         made = rule.event(read, event["consent"])
         data = rule.data(read, context, made) if rule.data else MISSING
         return Mapped(made, data, rule.rule, "deliver")

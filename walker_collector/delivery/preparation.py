@@ -1,7 +1,8 @@
 """Prepare an entry for its call: decode it, check consent, map it."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -17,6 +18,9 @@ from walker_collector.people.basis import Basis
 from walker_collector.people.consent import ConsentSnapshot
 from walker_collector.spool import FRESH, DeliveryState, Entry
 from walker_collector.spool.person_keys import is_claimed
+
+if TYPE_CHECKING:
+    from walker_collector.mapping.structures import Decode
 
 CONSENT_CHANGED: Final = "walker consent"
 """The event name of a change of consent in the queues of destinations that listen to it."""
@@ -98,6 +102,7 @@ class Preparation:
         self._admitted: Basis | None = None
         """The last basis that the destination's consent admits events under."""
         self._partial = destination.partial
+        self._learning = threading.Lock()
         self._map = self._map_whole if self._partial is None else self._map_partially
 
     def prepare(self, task: Task, snapshot: ConsentSnapshot) -> None:
@@ -126,7 +131,10 @@ class Preparation:
         except BaseException:  # from a function in the mapping: the next attempt tells of it
             return False
 
-    def _map_whole(self, task: Task, snapshot: ConsentSnapshot) -> Item | Outcome:
+    def _map_whole(
+        self, task: Task, snapshot: ConsentSnapshot, misfit: "Decode | None" = None
+    ) -> Item | Outcome:
+        """Map an event that is decoded as a whole; `misfit` could not decode it in part."""
         entry, destination = task.entry, self._destination
         event = decode(entry[3])
         attempt = self._attempts.get(entry[0], FRESH)
@@ -135,6 +143,9 @@ class Preparation:
         context = context_for(
             destination, basis, event, attempt, progress, proceed, person, entry[1]
         )
+        if misfit is not None and self._partial is not None:
+            with self._learning:
+                self._partial.note_whole(event["name"], misfit)
         if event["name"] == CONSENT_CHANGED:
             task.notice = not destination.relays
             return Item(event, MISSING, None, context)
@@ -160,17 +171,14 @@ class Preparation:
         """
         entry, destination = task.entry, self._destination
         seq, key, _, body = entry
-        assert self._partial is not None
-        rule = self._partial.of_event(body)
-        if rule is None:
-            return self._map_whole(task, snapshot)
+        partial = self._partial
+        assert partial is not None
+        decode = partial.decode
         try:
-            read = rule.decode(body)
+            read = decode(body)
         except (msgspec.MsgspecError, ValueError):  # it does not fit
-            self._partial.note_misfit(rule)
-            return self._map_whole(task, snapshot)
-        if read.name != rule.name:  # something else stands where names do
-            return self._map_whole(task, snapshot)
+            return self._map_whole(task, snapshot, decode)
+        rule = partial.of_kind[type(read)]
         basis = snapshot.bases[key]
         if read.consent or read.since:
             consent = dict(basis.of_event(read.consent, read.since))

@@ -6,7 +6,8 @@ in dicts, and read as attributes half of the mapping.
 
 Parts of the event (`data`, `user`, ...) that the destination or a function-like value reads are
 decoded whole, as dicts: together they are the event that the destination gets. The other parts are
-decoded into structures, and only as far as the rule reads them. An event that does not fit (text
+decoded into structures, and only as far as the rule reads them. There is one for each name of an
+event, and msgspec finds it by the name. An event that does not fit (of a new name, or with text
 where the rule reads on in an object) raises ValidationError, and is decoded as a whole. At first
 only scalars fit as values, since the mapping need not look at them; after a few events with others,
 values of any type do.
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any, Final, Self
 
+import msgspec
 from attrs import frozen
 
 from walker_collector.config import Consent
@@ -34,20 +36,20 @@ from walker_collector.mapping.reads import (
     parts_of_settings,
     shape_of,
 )
-from walker_collector.mapping.rules import AT_NAME
 from walker_collector.mapping.scope import Scope
 from walker_collector.mapping.structures import (
-    Decoding,
-    decoding,
+    Decode,
+    decoder_of,
     event_maker,
     executed,
+    structure_of_event,
 )
 from walker_collector.mapping.values import node_of
 
 _NAMES_MAX: Final = 1024
 """Event names that are remembered; events of others are decoded whole."""
 _NAME_MAX: Final = 100
-"""Bytes of a name, less one, and hardly any is as long; events of longer ones are decoded whole."""
+"""Characters of a name, and hardly any has as many; events of longer ones are decoded whole."""
 _MISFITS: Final = 10
 """Events of a name that do not fit, before values other than scalars do."""
 _ALWAYS: Final = ("name", "id", "consent")
@@ -57,70 +59,82 @@ MakeData = Callable[[Any, Scope, Event], Any]
 
 @frozen(eq=False)
 class PartialRule:
-    """Decodes and maps the events of one name.
+    """Maps the events of one name, decoded in part.
 
-    decode: returns a structure with `name`, `consent`, `since` and `untrusted` of the event, or
-        raises ValidationError if the event does not fit.
+    kind: the structure of these events: what is read, and `consent`, `since` and `untrusted`.
     event: makes the event for the destination, of the structure and the consent that counts.
     data: makes the mapped data of the structure, the event and its scope; None: there is none.
     scalars: no event fits that has another value than a scalar where the rule reads one.
     """
 
     name: str
+    kind: type[msgspec.Struct]
     rule: Rule | None
-    decode: Callable[[bytes], Any]
     event: Callable[[Any, Consent], Event]
     data: MakeData | None
     scalars: bool
 
 
-class PartialRules(dict[bytes, PartialRule | None]):
+class PartialRules:
     """The partial rules of a destination, which reads no other `parts` of its events.
 
-    By the name of the events, as it stands in JSON; None for those to decode as a whole. A rule is
-    made when it is first asked for. `steps_of` returns the steps for all events of a name, None if
-    the event has to be seen first.
+    decode: returns an event's JSON as the structure of a rule, or raises ValidationError if it fits
+        none: then decode the whole, and call `note_whole`. It is replaced by that call.
+    of_kind: the rule of each structure.
+
+    `steps_of` returns the steps for all events of a name, None if the event has to be seen first.
     """
 
     def __init__(self, parts: Parts, steps_of: Callable[[str], RuleSteps | None]) -> None:
         self._parts = parts
         self._steps_of = steps_of
+        self._by_name: dict[str, PartialRule | None] = {}
         self._misfits = Counter[str]()
+        self.of_kind: dict[type, PartialRule] = {}
+        self.decode: Decode = _fits_none
 
-    def of_event(self, body: bytes) -> PartialRule | None:
-        """Return the rule that an event's JSON seems to go by; its `name` must be compared."""
-        # `find` on the whole would parse its arguments for longer than all of this takes.
-        name, end, _ = body[AT_NAME : AT_NAME + _NAME_MAX].partition(b'"')
-        return self[name] if end else None
+    def note_whole(self, name: Any, decode: Decode) -> None:
+        """Note that `decode` did not take an event of a name, so that it may take the next one.
 
-    def __missing__(self, name: bytes) -> PartialRule | None:
-        if len(self) >= _NAMES_MAX:
-            return None
-        made = None
-        if b"\\" not in name and not name.startswith(b"walker "):  # no command
-            text = name.decode(errors="replace")  # if it is none, no event has it
-            made = self._compile(text, scalars=True)
-        self[name] = made
-        return made
+        A new name gets its rule; after some events that do not fit a rule, it takes more values.
+        Not for two threads at once.
+        """
+        if decode is not self.decode or type(name) is not str or len(name) > _NAME_MAX:
+            return  # replaced since, so that nothing is known of this event; or never to be taken
+        if name not in self._by_name:
+            if len(self._by_name) < _NAMES_MAX:
+                self._add(name, scalars=True)
+        elif (rule := self._by_name[name]) is not None and rule.scalars:
+            self._misfits[name] += 1
+            if self._misfits[name] >= _MISFITS:
+                self._add(name, scalars=False)
 
-    def note_misfit(self, rule: PartialRule) -> None:
-        """Note that an event does not fit a rule; after some of them, more values do."""
-        if not rule.scalars:
-            return
-        self._misfits[rule.name] += 1
-        key = rule.name.encode()
-        # Once: others may have noted misfits of the same rule at the same time.
-        if self._misfits[rule.name] >= _MISFITS and self.get(key) is rule:
-            self[key] = self._compile(rule.name, scalars=False)
+    def rule_of(self, name: str) -> PartialRule | None:
+        """Return the rule for the events of a name; None if these are decoded as a whole."""
+        if name not in self._by_name:
+            self.note_whole(name, self.decode)
+        return self._by_name.get(name)
+
+    def _add(self, name: str, *, scalars: bool) -> None:
+        is_command = name.startswith("walker ")
+        made = self._by_name[name] = None if is_command else self._compile(name, scalars=scalars)
+        if made is not None:
+            self.of_kind[made.kind] = made
+            self.decode = decoder_of([rule.kind for rule in self._by_name.values() if rule])
 
     def _compile(self, name: str, *, scalars: bool) -> PartialRule | None:
         plan = _Plan.of(self._steps_of(name), self._parts)
         if plan is None:
             return None
         try:
-            return plan.compile(name, decoding(plan.parts, plan.shape, scalars=scalars))
+            kind = structure_of_event(name, plan.parts, plan.shape, scalars=scalars)
         except ValueError:  # msgspec takes no such key
             return None
+        return plan.compile(name, kind, scalars=scalars)
+
+
+def _fits_none(body: bytes) -> Any:
+    raise msgspec.ValidationError("no event has come yet")
 
 
 def compile_partial(
@@ -163,18 +177,18 @@ class _Plan:
             return None
         return cls(steps, nodes, parts, shape)
 
-    def compile(self, name: str, way: Decoding) -> PartialRule:
+    def compile(self, name: str, kind: type[msgspec.Struct], *, scalars: bool) -> PartialRule:
         made = [
-            executed(*write(node, prune, where, way.shape, scalars=way.scalars), where)
+            executed(*write(node, prune, where, self.shape, scalars=scalars), where)
             for node, (_, where) in zip(self.nodes, self.steps.specs, strict=True)
         ]
         return PartialRule(
             name,
+            kind,
             self.steps.rule,
-            way.decode,
-            event_maker(self.steps.name or name, way.parts),
+            event_maker(self.steps.name or name, self.parts),
             _merged(*made) if len(made) > 1 else next(iter(made), None),
-            way.scalars,
+            scalars,
         )
 
 

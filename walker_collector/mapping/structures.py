@@ -1,10 +1,9 @@
 """Structures that the parts of an event are decoded into, as far as they are read."""
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Union
 
 import msgspec
-from attrs import frozen
 
 from walker_collector.config import Consent
 from walker_collector.events import CONSENT_AT, KEYS, UNTRUSTED
@@ -17,23 +16,31 @@ _SCALAR: Final = str | int | float | bool | None
 Decode = Callable[[bytes], Any]
 
 
-@frozen(eq=False)
-class Decoding:
-    """The way to decode the events of one name: with `parts` whole, and other values by `shape`.
+def decoder_of(kinds: Sequence[type[msgspec.Struct]]) -> Decode:
+    """Return the function that decodes the events of any of these structures, by their names."""
+    return msgspec.json.Decoder(Union[tuple(kinds)]).decode  # noqa: UP007 - of those made here
 
-    scalars: no event fits that has another value than a scalar where the shape has a value.
+
+def structure_of_event(
+    name: str, parts: Parts, shape: Shape, *, scalars: bool
+) -> type[msgspec.Struct]:
+    """Return the structure of the events of a name: with `parts` whole, other values by `shape`.
+
+    scalars: no event fits that has another value than a scalar where the shape has a value. Raises
+    ValueError for keys that no structure has.
     """
-
-    parts: Parts
-    shape: Shape
-    scalars: bool
-    decode: Decode
-
-
-def decoding(parts: Parts, shape: Shape, *, scalars: bool) -> Decoding:
-    """Return the way to decode events. Raises ValueError for keys that no structure has."""
-    kind = _structure_of_event(shape, parts, _SCALAR if scalars else Any)
-    return Decoding(parts, shape, scalars, msgspec.json.Decoder(kind).decode)
+    whole = _attributes(parts)
+    fields: list[Any] = [  # the parts that every event has must be there
+        (attribute, Any) if key in KEYS else (attribute, Any, msgspec.UNSET)
+        for attribute, key in whole.items()
+    ]
+    fields += _fields(shape, _SCALAR if scalars else Any)
+    fields += [("consent", Any, None), ("since", Any, None), ("untrusted", Any, False)]
+    rename = {**whole, **{shape.attribute(key): key for key in shape.below}}
+    rename |= {"since": CONSENT_AT, "untrusted": UNTRUSTED}
+    return msgspec.defstruct(
+        "Event", fields, rename=rename, tag_field="name", tag=name, gc=False, kw_only=True
+    )
 
 
 def _structure(shape: Shape, value: Any) -> type[msgspec.Struct]:
@@ -62,29 +69,14 @@ def _type(below: Shape | Items | None, value: Any) -> Any:
     return value
 
 
-def _structure_of_event(shape: Shape, parts: Parts, value: Any) -> type[msgspec.Struct]:
-    """Return the structure of an event: the parts that every event has must be there."""
-    whole = _attributes(parts)
-    fields: list[Any] = [
-        (attribute, Any) if key in KEYS else (attribute, Any, msgspec.UNSET)
-        for attribute, key in whole.items()
-    ]
-    fields += _fields(shape, value)
-    fields += [("consent", Any, None), ("since", Any, None), ("untrusted", Any, False)]
-    rename = {**whole, **{shape.attribute(key): key for key in shape.below}}
-    rename |= {"since": CONSENT_AT, "untrusted": UNTRUSTED}
-    return msgspec.defstruct("Event", fields, rename=rename, gc=False, kw_only=True)
-
-
 def _attributes(parts: Parts) -> dict[str, str]:
-    """Return the attributes of whole parts, and their keys; consent has its own."""
-    rest = sorted(parts - {"name", "consent"})
-    return {"name": "name", **{f"part{at}": key for at, key in enumerate(rest)}}
+    """Return the attributes of whole parts, and their keys; name and consent are kept apart."""
+    return {f"part{at}": key for at, key in enumerate(sorted(parts - {"name", "consent"}))}
 
 
 def event_maker(name: str, parts: Parts) -> Callable[[Any, Consent], Event]:
     """Return the function that makes the event for the destination, under the name of its rule."""
-    whole = {attribute: key for attribute, key in _attributes(parts).items() if key != "name"}
+    whole = _attributes(parts)
     pairs = [f"{key!a}: read.{attribute}" for attribute, key in whole.items() if key in KEYS]
     made = ", ".join(['"name": NAME', *pairs, '"consent": consent'])
     lines = ["def generated(read, consent):", f"    event = {{{made}}}"]

@@ -152,10 +152,10 @@ class Harness:
         """
         whole, body = self.item(event), encode({"name": event["name"], **event}, Bounds())
         partial = self._destination.partial
-        rule = partial.of_event(body) if partial is not None else None
-        if rule is None:
+        rule = partial.rule_of(event["name"]) if partial is not None else None
+        if partial is None or rule is None:
             return None
-        read, context = rule.decode(body), whole.context
+        read, context = partial.decode(body), whole.context
         context.event = made = rule.event(read, context.consent)
         data = rule.data(read, context, made) if rule.data else MISSING
         return Item(made, data, rule.rule, context)

@@ -1,7 +1,7 @@
 """What is decoded in part is what decoding and mapping the whole event makes."""
 
 import json
-from contextlib import suppress
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -27,7 +27,7 @@ from walker_collector.events import KEYS, Bounds, complete, encode
 from walker_collector.events.complete import Defaults
 from walker_collector.flow.types import structure_or_raise
 from walker_collector.mapping import LocalScope, compile_rules
-from walker_collector.mapping.partial_decode import PartialRule, PartialRules, compile_partial
+from walker_collector.mapping.partial_decode import PartialRules, compile_partial
 from walker_collector.mapping.paths import split
 
 NOW = 1_700_000_000_000
@@ -116,9 +116,9 @@ def wholly(config: DestinationConfig, body: bytes) -> tuple[dict[str, Any], Any,
     return mapped.event, mapped.data, mapped.rule and mapped.rule.key
 
 
-def partially(rule: PartialRule, body: bytes) -> tuple[dict[str, Any], Any, Any]:
-    read = rule.decode(body)
-    assert read.name == rule.name
+def partially(rules: PartialRules, body: bytes) -> tuple[dict[str, Any], Any, Any]:
+    read = rules.decode(body)
+    rule = rules.of_kind[type(read)]
     event = rule.event(read, CONSENT)
     data = rule.data(read, LocalScope(event, CONSENT), event) if rule.data else MISSING
     return event, data, rule.rule and rule.rule.key
@@ -143,11 +143,10 @@ def same_either_way(
     if spelt_otherwise:  # as JSON may come from elsewhere
         body = json.dumps(orjson.loads(body), separators=(",", ":")).encode()
     rules = rules_of(config, reads, settings)
-    rule = None if rules is None else rules.of_event(body)
-    if rules is None or rule is None:
+    if rules is None or rules.rule_of(event["name"]) is None:
         return False
     whole = wholly(config, body)
-    made = [found for each in (rule, loosened(rules, body)) if (found := fitting(each, body))]
+    made = [found for found in either_way(rules, event["name"], body) if found]
     for event, *mapped in made:
         assert repr(mapped) == repr([*whole[1:]])
         for key, value in event.items():
@@ -161,21 +160,27 @@ def same_either_way(
     return bool(made)
 
 
-def loosened(rules: PartialRules, body: bytes) -> PartialRule:
-    """Return the rule of events of which some did not fit: it takes values of any type."""
-    rule = rules.of_event(body)
-    assert rule is not None
+def either_way(
+    rules: PartialRules, name: str, body: bytes
+) -> Iterator[tuple[dict[str, Any], Any, Any] | None]:
+    """Yield what is made of an event: of scalars alone, and of values of any type."""
+    yield fitting(rules, body)
+    loosen(rules, name)
+    yield fitting(rules, body)
+
+
+def loosen(rules: PartialRules, name: str) -> None:
+    """Make the rule of a name take values of any type, as if some events had not fitted."""
     for _ in range(100):
-        rules.note_misfit(rule)
-    rule = rules.of_event(body)
+        rules.note_whole(name, rules.decode)
+    rule = rules.rule_of(name)
     assert rule is not None
     assert not rule.scalars
-    return rule
 
 
-def fitting(rule: PartialRule, body: bytes) -> tuple[dict[str, Any], Any, Any] | None:
+def fitting(rules: PartialRules, body: bytes) -> tuple[dict[str, Any], Any, Any] | None:
     try:
-        return partially(rule, body)
+        return partially(rules, body)
     except msgspec.ValidationError:
         return None
 
@@ -237,12 +242,9 @@ def test_json_is_read_as_if_decoded_as_a_whole(parts: str) -> None:
     config = DestinationConfig(mapping={"order": {"complete": RuleConfig(data=data)}})
     rules = rules_of(config)
     assert rules is not None
-    rule = rules.of_event(body)
-    assert rule is not None
-    for each in (rule, loosened(rules, body)):
-        with suppress(msgspec.ValidationError):
-            if each.decode(body).name == each.name:
-                assert repr(partially(each, body)[1]) == repr(wholly(config, body)[1])
+    assert rules.rule_of("order complete") is not None
+    for found in either_way(rules, "order complete", body):
+        assert found is None or repr(found[1]) == repr(wholly(config, body)[1])
 
 
 CASES = [
@@ -259,15 +261,15 @@ def test_conformance_cases_are_mapped_as_a_whole_or_in_part() -> None:
         compiled = compile_rules(config)
         whole = {"name": "", **case["event"], "id": "e1"}
         body = orjson.dumps(whole)
-        rules = compile_partial((), None, compiled.simple_steps)
-        if rules is None or (rule := rules.of_event(body)) is None:
+        rules, name = compile_partial((), None, compiled.simple_steps), whole["name"]
+        if rules is None or rules.rule_of(name) is None:
             continue
         mapped = compiled.mapper(whole, Surroundings(whole, case.get("consent", {})))
         same = repr(mapped.data), mapped.rule and mapped.rule.key
-        for event, data, key in filter(None, (fitting(rule, body),)):
+        *first, last = either_way(rules, name, body)
+        for event, data, key in filter(None, (*first, last)):
             assert ((repr(data), key), event["name"]) == (same, mapped.event["name"]), case["id"]
-        event, data, key = partially(loosened(rules, body), body)
-        assert ((repr(data), key), event["name"]) == (same, mapped.event["name"]), case["id"]
+        assert last is not None
         count += 1
     assert count > len(CASES) / 4
 
@@ -284,14 +286,14 @@ def test_values_that_are_no_scalars_are_read_in_part_once_they_are_usual() -> No
     rules = rules_of(config)
     assert rules is not None
     body = body_of({"name": "order complete", "data": {"a": [1], "b": {"c": 2}}})
-    rule = rules.of_event(body)
+    rule = rules.rule_of("order complete")
     assert rule is not None
     assert rule.scalars
-    with pytest.raises(msgspec.ValidationError):
-        rule.decode(body)
-    rules.note_misfit(rule)
-    assert rules.of_event(body) is rule  # one may be an exception
-    assert partially(loosened(rules, body), body)[1] == {"a": [1], "b": 2}
+    assert fitting(rules, body) is None
+    rules.note_whole("order complete", rules.decode)
+    assert rules.rule_of("order complete") is rule  # one may be an exception
+    loosen(rules, "order complete")
+    assert partially(rules, body)[1] == {"a": [1], "b": 2}
 
 
 def test_rule_is_compiled_anew_once_however_many_events_do_not_fit() -> None:
@@ -304,11 +306,46 @@ def test_rule_is_compiled_anew_once_however_many_events_do_not_fit() -> None:
     body = body_of({"name": "order complete", "data": {"a": "neither a scalar nor an object"}})
     seen = []
     for _ in range(100):
-        rule = rules.of_event(body)
-        assert rule is not None
-        with pytest.raises(msgspec.ValidationError):
-            rule.decode(body)
-        rules.note_misfit(rule)
-        if rule not in seen:
+        assert fitting(rules, body) is None
+        rules.note_whole("order complete", rules.decode)
+        if (rule := rules.rule_of("order complete")) not in seen:
             seen.append(rule)
-    assert [rule.scalars for rule in seen] == [True, False]
+    assert [rule is not None and rule.scalars for rule in seen] == [True, False]
+
+
+def test_events_of_many_names_have_a_rule_each() -> None:
+    data = ObjectSpec(map={"a": PathSpec("data.a")})
+    rules = rules_of(DestinationConfig(mapping={"*": {"*": RuleConfig(data=data)}}))
+    assert rules is not None
+    names = ["order complete", "a b", "größe 1", 'odd "name"', "back\\slash ä", "e " + "x" * 98]
+    bodies = [body_of({"name": name, "data": {"a": name}}) for name in names]
+    for name, body in zip(names, bodies, strict=True):
+        assert fitting(rules, body) is None
+        rules.note_whole(name, rules.decode)
+    for name, body in zip(names, bodies, strict=True):
+        event, found, _ = partially(rules, body)
+        assert (event["name"], found) == (name, {"a": name})
+
+
+def test_events_of_commands_and_of_names_without_end_are_decoded_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("walker_collector.mapping.partial_decode._NAMES_MAX", 20)
+    rules = rules_of(DestinationConfig())
+    assert rules is not None
+    for name in ("walker consent", "order " + 100 * "x"):
+        rules.note_whole(name, rules.decode)
+        assert rules.rule_of(name) is None
+    names = [f"page {at}" for at in range(50)]
+    assert sum(rules.rule_of(name) is not None for name in names) == 19
+
+
+def test_event_says_nothing_of_a_rule_that_came_after_it() -> None:
+    rules = rules_of(DestinationConfig())
+    assert rules is not None
+    before = rules.decode
+    for _ in range(100):
+        rules.note_whole("page view", before)
+    rule = rules.rule_of("page view")
+    assert rule is not None
+    assert rule.scalars
