@@ -470,3 +470,19 @@ def test_held_events_of_one_who_turns_out_to_be_another_count_as_theirs() -> Non
     assert [item[:2] for item in held.of(["id:a"])] == [(0, "id:a"), (1, "id:a"), (2, "id:a")]
     assert numbers(held.of((), also=[3, 9])) == [3]
     assert [item[1] for item in held.add(entry(4, "id:b"))] == ["id:a"]
+
+
+def test_too_few_ready_events_are_left_in_their_place() -> None:
+    queue = queue_of(*(entry(n, f"id:{n % 4}") for n in range(8)))
+    first = queue.take(2, None)
+    assert numbers(queue.take(5, None, least=5)) == []
+    queue.add([entry(8, "id:2")])
+    assert numbers(queue.take(5, None, least=5)) == [2, 3, 6, 7, 8]
+    queue.finish(first)
+    assert numbers(queue.take(9, None)) == [4, 5]
+
+
+def test_batch_that_is_full_by_its_bytes_is_not_too_small() -> None:
+    queue = queue_of(*(entry(n, f"id:{n}", body=b"x" * 10) for n in range(4)))
+    queue.people.take("id:x", entry(9, "id:x"))
+    assert numbers(queue.take(4, 20, least=4)) == [0, 1]

@@ -169,6 +169,8 @@ class KeyedQueue:
         self.ready: deque[Entry] = deque()
         self.people = BusyPeople()
         self.retries = Retries()
+        self.has_freed = False
+        """Whether entries that were parked have become ready; whoever has seen it resets it."""
 
     def __len__(self) -> int:
         return len(self.ready) + self.people.parked_count + len(self.retries)
@@ -227,13 +229,14 @@ class KeyedQueue:
 
     # --- take ------------------------------------------------------------------------------
 
-    def take(self, size: int, size_bytes: int | None) -> list[Entry]:
+    def take(self, size: int, size_bytes: int | None, least: int = 1) -> list[Entry]:
         """Take the next batch: at most `size` entries and `size_bytes` of JSON, at least one.
 
-        Ready entries come first, but some places are kept for retries that are due.
+        Takes nothing while fewer than `least` are ready, as others have to wait behind their
+        person's. Ready entries come first, but some places are kept for retries that are due.
         """
         if not self.retries.due:
-            return self.take_ready(size, size_bytes)
+            return self.take_ready(size, size_bytes, least)
         kept = min(len(self.retries.due), max(1, size // _RETRIES_PART)) if size > 1 else 0
         batch = self.take_ready(size - kept, size_bytes)
         left = None if size_bytes is None else size_bytes - sum(len(entry[3]) for entry in batch)
@@ -255,8 +258,8 @@ class KeyedQueue:
             due.append(entry)
         return []
 
-    def take_ready(self, size: int, size_bytes: int | None) -> list[Entry]:
-        """Take a batch of ready entries only."""
+    def take_ready(self, size: int, size_bytes: int | None, least: int = 1) -> list[Entry]:
+        """Take a batch of ready entries only; see `take`."""
         if self.people.none_waits and (first := self._take_first(size, size_bytes)):
             return first
         batch: list[Entry] = []
@@ -265,6 +268,9 @@ class KeyedQueue:
         except BaseException:  # `canonical` could not read the spool
             self.return_to_place(batch)
             raise
+        if len(batch) < least and not self.ready:  # else it is full, by its bytes
+            self.return_to_place(batch)
+            return []
         return batch
 
     def _take_first(self, size: int, size_bytes: int | None) -> list[Entry]:
@@ -308,6 +314,7 @@ class KeyedQueue:
         """Drop taken entries, and make those parked behind them ready."""
         if freed := self.people.leave(entries):
             self.insert(sorted(freed))
+            self.has_freed = True
 
     def return_to_place(self, entries: Sequence[Entry]) -> None:
         """Return taken entries to their place, and those parked behind them as well."""

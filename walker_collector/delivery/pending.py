@@ -152,6 +152,9 @@ class PendingEvents:
         if self.holds.joins or self.holds.arrived:
             self.shards.follow_joins()
         queue, retries = state.queue, state.queue.retries
+        if queue.has_freed:
+            queue.has_freed = False
+            linger.freed(now)
         if retries.later and retries.later[0][0] <= now:
             queue.wake(now)
         if not health.untroubled and (wait := self.paused(now, health)) != 0:
@@ -163,15 +166,20 @@ class PendingEvents:
         if state.unwritten:
             state.unwritten = False
             return _NOTHING
+        wait = 0
         if queue.ready or retries.due:
-            hurried = hurried or bool(retries.due) or len(queue.ready) >= self._batch_size
-            if not hurried and now - linger.first_at < linger.age and (left := linger.left(now)):
-                return Wait(left)
-            # None although entries are ready: all of their people are busy, and they were parked.
-            if batch := self._next_batch(now, health):
+            if not (hurried or retries.due) and now - linger.first_at < linger.age:
+                wait = linger.left(now, others_in_flight=bool(state.in_flight))
+            if wait and len(queue.ready) < self._batch_size:
+                return Wait(wait)
+            # None although entries are ready: their people are busy, and they were parked, or too
+            # few are left to fill a batch.
+            if batch := self._next_batch(now, health, self._batch_size if wait else 1):
                 return batch
         if has_read and state.window.wants_refill(len(queue), state.bytes):
             return _AGAIN
+        if wait and queue.ready:
+            return Wait(wait)
         return Wait(max(1, retries.later[0][0] - now)) if retries.later else _IDLE
 
     def paused(self, now: int, health: Health) -> int | None:
@@ -181,13 +189,14 @@ class PendingEvents:
         """
         return health.wait(now, lambda: has_probe(self.state.queue, health.is_new))
 
-    def _next_batch(self, now: int, health: Health) -> Batch | None:
+    def _next_batch(self, now: int, health: Health, least: int) -> Batch | None:
+        """Take the next batch, of at least so many events if it may wait for more."""
         queue, destination = self.state.queue, self.state.destination
         size, size_bytes = destination.batch_size, destination.batch_bytes
         if not health.untroubled and health.cautious:
             batch = self.flight.take(take_probe, queue, health.is_new, health.random)
         elif self._batches:
-            batch = self.flight.take(queue.take, size, size_bytes)
+            batch = self.flight.take(queue.take, size, size_bytes, least)
         # Each event is a call of its own: retries that are slow to fail get some of the threads.
         elif self._retry_turns.next(bool(queue.ready), bool(queue.retries.due)):
             batch = self.flight.take(queue.take_retry)
@@ -200,11 +209,13 @@ class PendingEvents:
         if batch is not None:
             if not health.untroubled:
                 health.started()
-            self._linger.first_at = now if queue.ready else 0
+            self._linger.taken(now, is_any_left=bool(queue.ready))
             self.has_more = bool(
                 queue.ready
                 or queue.retries.later
                 or queue.retries.due
                 or self.state.window.more_on_disk
             )
+        elif not queue.ready:  # all were parked
+            self._linger.taken(now, is_any_left=False)
         return batch
