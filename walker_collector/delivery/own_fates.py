@@ -101,7 +101,8 @@ class OwnFates:
             if (soon or state.in_flight) and now < self._asked_at + _ASKED:
                 return False  # asked again after the next batch
             self._asked_at = now
-        return not any(spool.has_waiting(state.destination.id, *run) for run in runs)
+        # The newest first: mostly the only one to ask for, as its entries are the last to go.
+        return not any(spool.has_waiting(state.destination.id, *run) for run in reversed(runs))
 
 
 def _fates(state: PendingState, seqs: Collection[int]) -> dict[int, Fate]:

@@ -8,7 +8,7 @@ from walker_collector.delivery.pending_state import PendingState
 from walker_collector.delivery.restore import Restore
 from walker_collector.errors import SpoolError
 from walker_collector.people.consent import ConsentSnapshot
-from walker_collector.spool import Entry, StoredEntry
+from walker_collector.spool import Entry, StoredEntry, shard_of
 
 
 class OwnedShards:
@@ -133,5 +133,8 @@ class OwnedShards:
 
     def of_others(self, entries: list[Entry], snapshot: ConsentSnapshot) -> list[Entry]:
         """Return the entries that another process delivers, after a merge of people."""
-        owns, names = self._state.owns, snapshot.names
-        return [entry for entry in entries if not owns(names[entry[1]], entry[0])]
+        # As `owns` says, and written out, as it is asked for each event of a batch.
+        names, owned, shards = snapshot.names, self._state.shards, self._state.spool.shards
+        return [
+            entry for entry in entries if shard_of(names[entry[1]], entry[0], shards) not in owned
+        ]

@@ -1,11 +1,13 @@
 """Marks of people, which stand for them in the table of the calls under way."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from zlib import crc32
 
 from walker_collector.spool.person_keys import ordering_key
 
 
+@lru_cache(10_000)
 def mark_of_person(key: str) -> int:
     """Return a short stand-in for a person's key, which leaves no trace of it on disk.
 
@@ -16,6 +18,4 @@ def mark_of_person(key: str) -> int:
 
 def marks_of_people(people: Iterable[str]) -> list[int]:
     """Return the marks of people, in their order."""
-    # As `mark_of_person` says, and written out, as there is one for each event of a batch.
-    keys = map(ordering_key, people)
-    return [crc32(key.encode("utf-8", "surrogatepass")) for key in keys]
+    return list(map(mark_of_person, people))

@@ -1,14 +1,18 @@
 """The plans of the server: rows are found by an index, whatever its statistics say.
 
 They are those of another moment: of an empty table, which fills and is not looked at for a while.
+A statement that is prepared is planned once, for whatever values: as its session has it.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from psycopg.sql import SQL, Literal
 
 from tests.core.postgres.test_commits import Open, event, ignore, spools
+from walker_collector.spool.postgres.number_chunks import chunks_of
 from walker_collector.spool.postgres.postgres_spool import PostgresSpool
 
 __all__ = ["spools"]  # the fixture
@@ -18,7 +22,13 @@ WAYS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "waiting": (READ, "events_pkey on events"),
     "has_waiting": ({"destination": 1, "first": 10, "last": 900}, "events_pkey on events"),
     "ack": (
-        {"seqs": [*range(100)], "destination": 1, "process": "", "slots": []},
+        chunks_of(range(100)) | {"destination": 1, "process": "", "slots": [1], "lasting": False},
+        "events_pkey on events",
+    ),
+    "claim": (
+        chunks_of(range(100))
+        | {"process": "a", "slot": 1, "number": 1, "destination": "crm", "shards": 1}
+        | {"version": 0, "marks": "{1,2}"},
         "events_pkey on events",
     ),
     "of_person": ({"destination": 1, "person": "id:7", "last": 10**9}, "event_person on events"),
@@ -45,8 +55,10 @@ def test_rows_are_found_by_an_index(spools: Open, name: str) -> None:
     analyse(spool)
     plans.append(plan_of(spool, name, values))
     for plan in plans:
-        assert f"using {index}" in plan
-        assert "Index Cond" in plan.partition(index)[2].split("\n")[1]
+        looks = plan.split(f"using {index}")[1:]
+        assert len(looks) == 2
+        assert all("Index Cond" in look.split("\n")[1] for look in looks)
+        assert "force_generic_plan" in plan
         assert "Seq Scan on events" not in plan
         assert name != "waiting" or "Sort" not in plan
 
@@ -56,7 +68,28 @@ def analyse(spool: PostgresSpool) -> None:
 
 
 def plan_of(spool: PostgresSpool, name: str, values: Mapping[str, Any]) -> str:
+    """Return the plan for these values, and that of the prepared statement."""
+
     def ask(database: Any) -> Any:
-        return database.connection.execute(b"EXPLAIN " + database.queries[name], values).fetchall()
+        execute, query = database.connection.execute, database.queries[name]
+        return [
+            *execute(b"EXPLAIN " + query, values),
+            *execute(b"SHOW plan_cache_mode"),
+            *_prepared_plan(execute, query.decode(), values),
+        ]
 
     return "\n".join(line for (line,) in spool.core.ask(ask))
+
+
+def _prepared_plan(execute: Any, query: str, values: Mapping[str, Any]) -> list[Any]:
+    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", query)))
+    numbered = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", query)
+    literals = SQL(", ").join([Literal(values[key]) for key in names])
+    execute(f"PREPARE looked_at AS {numbered}")
+    try:
+        found: list[Any] = execute(
+            SQL("EXPLAIN EXECUTE looked_at ({})").format(literals)
+        ).fetchall()
+        return found
+    finally:
+        execute("DEALLOCATE looked_at")

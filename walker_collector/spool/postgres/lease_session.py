@@ -34,6 +34,7 @@ _SETTINGS: Final = {
     "statement_timeout": "10s",
     # A claim looks up a few numbers. Statistics of a queue are of another moment.
     "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
     # What it writes means nothing without the session: a crash of the server ends both.
     "synchronous_commit": "off",
 }

@@ -7,29 +7,42 @@ leases were held, and whoever takes one over later finds it.
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from walker_collector.errors import SpoolError
 from walker_collector.spool.base import Claimed, Lease, LeaseLost, StalePeople
 from walker_collector.spool.call_marks import marks_of_people
 from walker_collector.spool.postgres.call_slots import CallSlots
 from walker_collector.spool.postgres.lease_session import LeaseSession
+from walker_collector.spool.postgres.number_chunks import chunks_of
 from walker_collector.spool.postgres.roster import living_of
 from walker_collector.spool.postgres.sessions import Database
 from walker_collector.spool.processes.files import SpoolBusy
-from walker_collector.spool.shards import shard_of
+from walker_collector.spool.shards import shards_of
+
+_BITS: Final = 63
+"""Bits that stand for shards in the row of a call; shards that share one are looked at together."""
+
+
+@lru_cache(4096)
+def lease_of(destination: str, shard: int) -> Lease:
+    """Return the lease of a shard, made once: each claim asks for many."""
+    return Lease(destination, shard)
 
 
 class Claims:
     """The claims of this process; thread-safe.
 
-    `holds` tells whether a lease is held, by the session that there is.
+    `hold` tells whether all of these leases are held, by the session that there is.
     """
 
-    def __init__(self, session: LeaseSession, shards: int, holds: Callable[[Lease], bool]) -> None:
+    def __init__(
+        self, session: LeaseSession, shards: int, hold: Callable[[set[Lease]], bool]
+    ) -> None:
         self._session = session
         self._shards = shards
-        self._holds = holds
+        self._hold = hold
         self._numbers = itertools.count(1)
         self._slots = CallSlots()
 
@@ -43,11 +56,19 @@ class Claims:
 
         def work(database: Database) -> Claimed:
             # With the turn of the session: it is not made anew in the meantime.
-            for shard in {shard_of(key, seq, self._shards) for seq, key in entries.items()}:
-                if not self._holds(Lease(destination, shard)):
-                    raise LeaseLost(f"destination {destination}: another process delivers now")
-            call = (self._session.token, self._slots.take(number), number, destination)
-            return _claim(database, call, entries, version)
+            people = zip(entries.values(), entries, strict=True)
+            shards = shards_of(people, self._shards)
+            if not self._hold({lease_of(destination, shard) for shard in shards}):
+                raise LeaseLost(f"destination {destination}: another process delivers now")
+            call = {
+                "process": self._session.token,
+                "slot": self._slots.take(number),
+                "number": number,
+                "destination": destination,
+                "shards": sum({1 << shard % _BITS for shard in shards}),
+                "version": version,
+            }
+            return _claim(database, call, entries)
 
         try:
             return self._session.run(work)
@@ -86,34 +107,23 @@ class Claims:
             self._session.run(lambda database: database.run("delete_calls_of", ([token],)))
 
 
-def _claim(
-    database: Database,
-    call: tuple[str, int, int, str],
-    entries: Mapping[int, str],
-    version: int,
-) -> Claimed:
-    process, slot, number, destination = call
+def _claim(database: Database, call: dict[str, Any], entries: Mapping[int, str]) -> Claimed:
     people = list({*entries.values()} - {""})
-    values = {
-        "process": process,
-        "slot": slot,
-        "number": number,
-        "destination": destination,
-        "people": people,
-        "marks": _array(marks_of_people(people)),
-        "seqs": _array(entries),
-        "version": version,
-    }
-    ((found, erasing, busy, there),) = database.rows("claim", values)
-    if found != version:
+    call["marks"] = _array(marks_of_people(people))
+    ((version, any_others, there),) = database.rows("claim", call | chunks_of(entries))
+    erasing: Collection[str] = ()
+    busy: Collection[str] = ()
+    if any_others and version == call["version"]:
+        ((version, erasing, busy),) = database.rows("claim_beside", call | {"people": people})
+    if version != call["version"]:
         raise StalePeople("another process has changed what is known of people")
-    gone = set(entries) - _still_to_go(database, values) if there < len(entries) else set()
-    return Claimed(number, gone, {*erasing}, {*busy} - {*erasing})
+    gone = set() if there == len(entries) else _gone(database, call["destination"], entries)
+    return Claimed(call["number"], gone, {*erasing}, {*busy} - {*erasing})
 
 
-def _still_to_go(database: Database, values: Mapping[str, Any]) -> set[int]:
-    wanted = {key: values[key] for key in ("destination", "seqs")}
-    return {seq for (seq,) in database.rows("still_to_go", wanted)}
+def _gone(database: Database, destination: str, entries: Mapping[int, str]) -> set[int]:
+    wanted = {"destination": destination, "seqs": list(entries)}
+    return set(entries) - {seq for (seq,) in database.rows("still_to_go", wanted)}
 
 
 def _array(numbers: Iterable[int]) -> str:

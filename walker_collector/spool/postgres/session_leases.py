@@ -35,6 +35,11 @@ class SessionLeases:
         token = self._tokens.get(lease)
         return bool(token) and token == self._session.token
 
+    def hold(self, leases: Iterable[Lease]) -> bool:
+        """Return whether all of these leases are of the session that there is."""
+        tokens = {self._tokens.get(lease) for lease in leases}
+        return bool(token := self._session.token) and tokens <= {token}
+
     def acquire(self, lease: Lease) -> bool:
         """Take a lease unless another process has it; return whether it is held now."""
         if lease in self._tokens:

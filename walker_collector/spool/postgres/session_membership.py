@@ -1,7 +1,7 @@
 """The membership of a process in a spool in PostgreSQL: leases, claims, and news of others."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Set
 from contextlib import suppress
 from typing import Final
 
@@ -149,18 +149,18 @@ class DeliveringMembership:
         self._session = session = LeaseSession(place, queries, destinations, idle, outage)
         self._destinations = frozenset(destinations)
         self._shards = shards
-        members, leases = SessionMembers(session), SessionLeases(session)
+        members, self._leases = SessionMembers(session), SessionLeases(session)
         self._keeper = LeaseKeeper(
             session.name,
             members,
-            leases,
+            self._leases,
             destinations,
             shards,
             deliveries,
             interval=_INTERVAL,
             calm=_CALM,
         )
-        self.claims = Claims(session, shards, self._keeper.holds)
+        self.claims = Claims(session, shards, self._hold)
         session.on_renamed = self.claims.keep
         session.join(wait)
 
@@ -182,6 +182,9 @@ class DeliveringMembership:
                 if time.monotonic() + pause > deadline:
                     raise
                 time.sleep(pause)
+
+    def _hold(self, leases: Set[Lease]) -> bool:
+        return not self._keeper.gives_up(leases) and self._leases.hold(leases)
 
     def holds(self, lease: Lease) -> bool:
         """Return whether deliveries under a lease may begin in this process."""

@@ -123,8 +123,9 @@ class Session:
         self._url = url
         self._queries = queries
         self._prepared = prepared
-        # To compile one of these short queries takes longer than to run it.
-        self._settings = {"jit": "off", **settings}
+        # To compile one of these short queries takes longer than to run it, and so does planning
+        # each anew for its values: all have one plan that is right.
+        self._settings = {"jit": "off", "plan_cache_mode": "force_generic_plan", **settings}
         self._database: Database | None = None
         self._closed = False
         self._refused_until = 0.0

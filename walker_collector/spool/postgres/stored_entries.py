@@ -25,6 +25,7 @@ from walker_collector.spool.base import (
 )
 from walker_collector.spool.postgres import event_rows, mark_rows, people_rows, position_rows
 from walker_collector.spool.postgres.heard import Figures
+from walker_collector.spool.postgres.number_chunks import chunks_of
 from walker_collector.spool.postgres.spool_core import SpoolCore
 from walker_collector.spool.postgres.transactions import Needs, Transaction
 from walker_collector.spool.repeats import outcome_at, outcome_of_deleted
@@ -138,11 +139,12 @@ class StoredEntries:
 
     def _ack_at_once(self, number: int, seqs: list[int]) -> bool:
         """Acknowledge events without other subscribers; return whether all of them were such."""
-        values = {"seqs": seqs, "destination": number, "process": "", "slots": []}
+        values = {**chunks_of(seqs), "destination": number, "process": "", "slots": []}
+        values["lasting"] = self.core.place.sync == "full"
         with self._ending() as ended:
             if ended is not None:
                 values["process"], values["slots"] = ended
-            ((count, size, *figures),) = self.core.writes.run_one("ack", values)
+            ((count, size, *figures, _),) = self.core.writes.run_one("ack", values)
         before = Figures(*figures)
         after = before._replace(events=before.events - count, size=before.size - size)
         self.core.figures.hear(after)

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from typing import Final, Protocol
 
 from walker_collector.errors import SpoolError
@@ -141,6 +141,10 @@ class LeaseKeeper:
     def holds(self, lease: Lease) -> bool:
         """Return whether deliveries may begin under a lease."""
         return lease not in self._leaving and self._leases.holds(lease)
+
+    def gives_up(self, leases: Set[Lease]) -> bool:
+        """Return whether any of these leases is about to be given up."""
+        return not self._leaving.isdisjoint(leases)
 
     def has_leases(self) -> bool:
         """Return whether this process delivers anything."""

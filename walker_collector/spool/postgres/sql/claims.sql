@@ -6,6 +6,35 @@
 -- version, or they wait for this, and find its call. What is read besides is as of the beginning,
 -- before the wait: it is the latest, unless the version is another one.
 WITH version AS MATERIALIZED (SELECT version FROM {schema}.people_version FOR SHARE),
+noted AS (
+  INSERT INTO {schema}.calls (process, slot, number, destination, shards, people)
+  SELECT %(process)s, %(slot)s, %(number)s, %(destination)s, %(shards)s, %(marks)s::bigint[]
+  FROM version WHERE version = %(version)s
+  ON CONFLICT (process, slot) DO UPDATE SET number = excluded.number,
+    destination = excluded.destination, shards = excluded.shards, people = excluded.people),
+chunks AS (
+  SELECT first, flags FROM unnest(%(firsts)s::bigint[], %(flags)s::bytea[]) AS c (first, flags))
+SELECT version,
+  -- Hardly ever: then `claim_beside` follows.
+  EXISTS (SELECT FROM {schema}.pending_erasures) OR EXISTS (
+    SELECT FROM {schema}.calls WHERE shards & %(shards)s <> 0 AND process <> %(process)s
+      AND destination = %(destination)s),
+  (SELECT count(*) FROM chunks c JOIN {schema}.events e
+    ON e.seq >= c.first AND e.seq < c.first + octet_length(c.flags)
+      AND get_byte(c.flags, (e.seq - c.first)::int) = 1
+    WHERE (SELECT number FROM {schema}.destinations WHERE id = %(destination)s) = ANY(e.subscribers)
+      -- Few are dead, if any: looked up by number, however many dead letters there are.
+      AND e.seq <> ALL(ARRAY(
+        SELECT d.seq FROM chunks c JOIN {schema}.deliveries d
+          ON d.seq >= c.first AND d.seq < c.first + octet_length(c.flags)
+        WHERE d.state > 1
+          AND d.destination = (SELECT number FROM {schema}.destinations WHERE id = %(destination)s))))
+FROM version
+
+-- claim_beside
+-- The same call, without the people who are being erased, or for whom another process has a call
+-- under way. Nobody waits for a call that leaves them out: neither an erasure nor another process.
+WITH version AS MATERIALIZED (SELECT version FROM {schema}.people_version FOR SHARE),
 asked AS (
   SELECT person, mark FROM unnest(%(people)s::text[], %(marks)s::bigint[]) AS a (person, mark)),
 erasing AS (
@@ -15,22 +44,11 @@ others AS (
   WHERE destination = %(destination)s AND process <> %(process)s),
 busy AS (SELECT person FROM asked JOIN others USING (mark)),
 noted AS (
-  -- Nobody waits for a call that leaves them out: neither an erasure nor another process.
-  INSERT INTO {schema}.calls (process, slot, number, destination, people)
-  SELECT %(process)s, %(slot)s, %(number)s, %(destination)s, ARRAY(
+  UPDATE {schema}.calls SET people = ARRAY(
     SELECT mark FROM asked WHERE person NOT IN (SELECT person FROM erasing)
       AND person NOT IN (SELECT person FROM busy))
-  FROM version WHERE version = %(version)s
-  ON CONFLICT (process, slot) DO UPDATE SET number = excluded.number,
-    destination = excluded.destination, people = excluded.people)
-SELECT version, ARRAY(SELECT person FROM erasing), ARRAY(SELECT person FROM busy), (
-  SELECT count(*) FROM {schema}.events WHERE seq = ANY(%(seqs)s::bigint[])
-    AND (SELECT number FROM {schema}.destinations WHERE id = %(destination)s) = ANY(subscribers)
-    -- Few are dead, if any: looked up by number, however many dead letters there are.
-    AND seq <> ALL(ARRAY(
-      SELECT d.seq FROM {schema}.deliveries d JOIN {schema}.destinations n ON n.number = d.destination
-      WHERE n.id = %(destination)s AND d.seq = ANY(%(seqs)s::bigint[]) AND d.state > 1)))
-FROM version
+  FROM version WHERE version = %(version)s AND process = %(process)s AND slot = %(slot)s)
+SELECT version, ARRAY(SELECT person FROM erasing), ARRAY(SELECT person FROM busy) FROM version
 
 -- still_to_go
 -- Which of the entries of a claim are there, where its number of them says that some are not.
@@ -40,13 +58,13 @@ LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = n.number
 WHERE e.seq = ANY(%(seqs)s::bigint[]) AND coalesce(d.state, 0) <= 1
 
 -- clear_calls
-UPDATE {schema}.calls SET number = 0, people = '{}' WHERE process = %s AND slot = ANY(%s::int[])
+UPDATE {schema}.calls SET number = 0, shards = 0, people = '{}' WHERE process = %s AND slot = ANY(%s::int[])
 
 -- keep_calls
 UPDATE {schema}.calls SET process = %s WHERE process = %s AND slot = ANY(%s::int[])
 
 -- join_calls
-UPDATE {schema}.calls c SET people = c.people || n.marks
+UPDATE {schema}.calls c SET shards = -1, people = c.people || n.marks
 FROM (
   SELECT process, slot, array_agg(DISTINCT o.owner) AS marks
   FROM {schema}.calls, unnest(%s::bigint[], %s::bigint[]) AS o (mark, owner)

@@ -18,17 +18,22 @@ SELECT * FROM unnest(%s::bigint[], %s::smallint[], %s::smallint[])
 
 -- ack
 -- What most acknowledgements need, in one statement: events without other subscribers are deleted.
--- It may be repeated. The figures are those of before.
-WITH gone AS (
-  DELETE FROM {schema}.events
-  WHERE seq = ANY(%(seqs)s::bigint[]) AND subscribers = ARRAY[%(destination)s::smallint]
-  RETURNING seq, octet_length(body) AS size),
+-- It may be repeated. The figures are those of before. Unless it has to be `lasting`, nobody waits
+-- for it to reach the disk: if the server crashes, it is as if it had never come.
+WITH chunks AS (
+  SELECT first, flags FROM unnest(%(firsts)s::bigint[], %(flags)s::bytea[]) AS c (first, flags)),
+gone AS (
+  DELETE FROM {schema}.events e USING chunks c
+  WHERE e.seq >= c.first AND e.seq < c.first + octet_length(c.flags)
+    AND get_byte(c.flags, (e.seq - c.first)::int) = 1
+    AND e.subscribers = ARRAY[%(destination)s::smallint]
+  RETURNING e.seq, octet_length(e.body) AS size),
 past AS (  -- of these alone: the others stay as they are, whatever comes before their turn
-  DELETE FROM {schema}.deliveries
-  WHERE seq = ANY(%(seqs)s::bigint[]) AND destination = %(destination)s
-    AND seq IN (SELECT seq FROM gone) RETURNING 1),
+  DELETE FROM {schema}.deliveries d USING chunks c
+  WHERE d.seq >= c.first AND d.seq < c.first + octet_length(c.flags)
+    AND d.destination = %(destination)s AND d.seq IN (SELECT seq FROM gone) RETURNING 1),
 cleared AS (
-  UPDATE {schema}.calls SET number = 0, people = '{}'
+  UPDATE {schema}.calls SET number = 0, shards = 0, people = '{}'
   WHERE process = %(process)s AND slot = ANY(%(slots)s::int[])),
 total AS MATERIALIZED (
   SELECT count(*) AS events, coalesce(sum(size), 0)::bigint AS bytes, (SELECT count(*) FROM past)
@@ -37,7 +42,7 @@ counted AS (  -- last of all: every process waits for this row
   UPDATE {schema}.delivered d SET events = d.events + t.events, bytes = d.bytes + t.bytes
   FROM total t WHERE t.events > 0)
 SELECT t.events, t.bytes, a.seq, a.events - d.events, a.bytes - d.bytes, a.erasures, p.changes,
-  p.stamp
+  p.stamp, CASE WHEN NOT %(lasting)s THEN set_config('synchronous_commit', 'off', true) END
 FROM total t, {schema}.accepted a, {schema}.delivered d, {schema}.people_version p
 WHERE a.one AND d.one AND p.one
 

@@ -84,9 +84,10 @@ CREATE TABLE {schema}.members (
   delivers text[] NOT NULL, leaving boolean NOT NULL DEFAULT false,
   signed timestamptz NOT NULL DEFAULT clock_timestamp());
 -- A slot is used for one call after the other: its row is changed in place, on a page of its own.
+-- `shards` has a bit for those of its people, who are looked at only if it is among the asked ones.
 CREATE TABLE {schema}.calls (
   process text NOT NULL, slot int NOT NULL, number bigint NOT NULL, destination text NOT NULL,
-  people bigint[] NOT NULL, PRIMARY KEY (process, slot)
+  shards bigint NOT NULL, people bigint[] NOT NULL, PRIMARY KEY (process, slot)
 ) WITH (fillfactor = 10, toast_tuple_target = 8160);
 CREATE TABLE {schema}.leases (
   destination text NOT NULL, shard smallint NOT NULL, token text NOT NULL, health jsonb,
