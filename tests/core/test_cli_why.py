@@ -250,7 +250,7 @@ def test_a_retried_event_waits_since_it_was_accepted(tmp_path: Path) -> None:
     with serving(503) as server:
         destinations = {"crm": to_server(server.url)}
         flow = write_flow(tmp_path, destinations, spool={"path": str(tmp_path / "spool.db")})
-        walker("run", flow, "--timeout", "0.2", input=ndjson([{**ORDER, "id": "o-1"}]))
+        walker("run", flow, "--timeout", "2", input=ndjson([{**ORDER, "id": "o-1"}]))
     (event,) = asked(flow, "--event", "o-1")["events"]
     (delivery,) = event["deliveries"]
     assert delivery["at"] == event["accepted"] < delivery["tried"]

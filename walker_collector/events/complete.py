@@ -63,6 +63,17 @@ _KINDS: Final[Mapping[str, type]] = {
     "timing": float,
 }
 
+EMPTY: Final[Mapping[str, str]] = {
+    "data": "{}",
+    "context": "{}",
+    "globals": "{}",
+    "custom": "{}",
+    "user": "{}",
+    "nested": "[]",
+    "trigger": '""',
+}
+"""The JSON of parts that every event has, where they were not given."""
+
 
 @define(eq=False)
 class Defaults:

@@ -2,9 +2,10 @@
 
 A source has the bytes of an event, and the spool keeps bytes. Building the objects in between,
 only to write them again, took two thirds of the time that accepting an event takes. So a header is
-read, the parts that decide on the event; all other parts stay JSON, and are spliced into the JSON
-of the complete event. That is, apart from spaces and the spelling of text and numbers, what
-`complete` and `encode` make of the event.
+read, the parts that decide on the event; of the others no more than their type. What the event
+lacks is written behind its own JSON, and so is what differs: of a part that stands there twice the
+last one counts, for every reader. That is, apart from the order of its parts, spaces and the
+spelling of text and numbers, what `complete` and `encode` make of the event.
 
 This is for the usual event alone. Whatever is unusual (a part of another type, an unknown key, a
 bound that may be exceeded, text that is perhaps not Unicode) is left to these two, which know what
@@ -18,29 +19,23 @@ from typing import Any, Final
 
 import msgspec
 import orjson
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from walker_collector.errors import EventError
 from walker_collector.events.command_names import COMMANDS
-from walker_collector.events.complete import Defaults, check_grants, split_name, timing_text
+from walker_collector.events.complete import EMPTY, Defaults, check_grants, split_name, timing_text
 from walker_collector.events.encode import CONSENT_AT, UNTRUSTED, Bounds
-from walker_collector.events.identifiers import may_need_check
+from walker_collector.events.identifiers import check_identifier, may_need_check
 from walker_collector.events.merging import merge
 from walker_collector.events.period import Period
 
-_NULL: Final = Raw(b"null")
-"""The value of parts that an event does not have."""
-_NO_CUSTOM: Final = b',"custom":{},"user":'
-_NO_NESTED: Final = b',"nested":[],"trigger":""'
-_OBJECT: Final = ord("{")
-_TEXT: Final = ord('"')
 _NOT_USUAL: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-_NUMBER: Final = frozenset(b"-0123456789")
 _LEVELS: Final = 4
 """Levels that an event has if its parts hold nothing nested."""
 _GROWTH: Final = 8
 """How much longer JSON may become as it is written anew: 9e15 becomes 9000000000000000.0."""
-
+_ADDED: Final = 4_000
+"""Bytes that what is added to an event has at most, apart from its own parts and defaults."""
 _DIGITS: Final = bytes(
     ord("0") if byte in b"0123456789+" else ord("e") if byte in b"eE" else ord(" ")
     for byte in range(256)
@@ -59,39 +54,44 @@ class _Object(msgspec.Struct, gc=False):
     """Any object; its keys are passed over."""
 
 
-class UnreadEvent(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """An event of which only the header has been read; its other parts are JSON.
+class _Text(bytes):
+    """Bytes that no JSON is read into."""
 
-    Of `data`, `context`, `globals`, `custom`, `nested`, `trigger` and `timing` even the type is
-    unknown.
+
+class UnreadEvent(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """An event of which only the header has been read.
+
+    Of `data`, `context`, `globals`, `custom` and `nested` it is only known that they are objects,
+    or a list of them, or None: left out, or null. `text` is the JSON of the whole event, without
+    spaces around it.
     """
 
     name: str
-    data: Raw = _NULL
-    context: Raw = _NULL
-    globals: Raw = _NULL
-    custom: Raw = _NULL
+    data: _Object | None = None
+    context: _Object | None = None
+    globals: _Object | None = None
+    custom: _Object | None = None
     user: dict[str, Any] | None = None
-    nested: Raw = _NULL
-    consent: dict[str, bool] | None = None
+    nested: list[_Object] | None = None
+    consent: dict[str, bool] | UnsetType = UNSET
     id: str | int | None = None
-    trigger: Raw = _NULL
+    trigger: str | None = None
     entity: str | None = None
     action: str | None = None
     timestamp: int | float | str | None = None
-    timing: Raw = _NULL
+    timing: int | float | None = None
     source: dict[str, Any] | None = None
+    text: bytes = _Text()
 
     def whole(self) -> dict[str, Any]:
         """Return the event as an object of JSON; parts that are null are left out."""
-        event: dict[str, Any] = {}
-        for key in self.__struct_fields__:
-            value = getattr(self, key)
-            if type(value) is Raw:
-                value = orjson.loads(bytes(value))
-            if value is not None:
-                event[key] = value
-        return event
+        event: dict[str, Any] = orjson.loads(self.text)
+        return {key: value for key, value in event.items() if value is not None}
+
+    def set_user(self, user: dict[str, Any]) -> None:
+        """Give the event another user."""
+        self.user = user
+        self.text = b'%b,"user":%b}' % (self.text[:-1], orjson.dumps(user))
 
 
 def whole(event: Mapping[str, Any] | UnreadEvent) -> Mapping[str, Any]:
@@ -100,13 +100,12 @@ def whole(event: Mapping[str, Any] | UnreadEvent) -> Mapping[str, Any]:
 
 
 class _Batch(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    batch: list[UnreadEvent]
+    batch: list[Raw]
 
 
 _read_one: Final = msgspec.json.Decoder(UnreadEvent).decode
-_read_list: Final = msgspec.json.Decoder(list[UnreadEvent]).decode
+_read_list: Final = msgspec.json.Decoder(list[Raw]).decode
 _read_batch: Final = msgspec.json.Decoder(_Batch).decode
-_read_objects: Final = msgspec.json.Decoder(list[_Object]).decode
 
 
 def read_event(text: bytes) -> UnreadEvent | None:
@@ -117,6 +116,7 @@ def read_event(text: bytes) -> UnreadEvent | None:
         return None
     if event.name in COMMANDS or not _is_sound(text):
         return None
+    event.text = text.strip()
     return event
 
 
@@ -127,16 +127,23 @@ def read_events(text: bytes) -> UnreadEvent | list[UnreadEvent] | None:
     """
     try:
         if text[:1] == b"[":
-            events = _read_list(text)
+            texts = _read_list(text)
         elif text[:8] == b'{"batch"':
-            events = _read_batch(text).batch
+            texts = _read_batch(text).batch
         else:
             return read_event(text)
+        if not _is_sound(text):
+            return None
+        events = []
+        for raw in texts:
+            event = _read_one(raw)
+            if event.name in COMMANDS:
+                return None
+            event.text = bytes(raw)
+            events.append(event)
+        return events
     except _NOT_USUAL:
         return None
-    if not _is_sound(text) or any(event.name in COMMANDS for event in events):
-        return None
-    return events
 
 
 def _is_sound(text: bytes) -> bool:
@@ -171,49 +178,128 @@ def complete_unread(
     such; `stated_by`: its consent is everything that its person grants, by this stamp at the
     latest.
     """
-    consent, id_ = event.consent, event.id
-    timestamp = now if event.timestamp is None else _time(event.timestamp, now, defaults.period)
-    if isinstance(id_, int):
-        if not id_:
-            return None
-        id_ = str(id_)
-    if timestamp is None or bounds.depth < _LEVELS or (id_ and may_need_check(id_)):
+    text, id_, moment, consent = event.text, event.id, event.timestamp, event.consent
+    timestamp = now if moment is None else _time(moment, now, defaults.period)
+    # Leaving a character out takes less than counting it, if there are few.
+    brackets = 2 * len(text) - len(text.replace(b"{", b"")) - len(text.replace(b"[", b""))
+    if brackets > bounds.depth and _may_be_deeper(text, bounds.depth):
         return None
-    user = event.user or {}
-    if defaults.user:
-        user = merge(defaults.user, user)
-    front = _front(event, user, timing, defaults, bounds.depth - 1)
-    if front is None or len(front) * _GROWTH > bounds.bytes:
+    if timestamp is None or bounds.depth < _LEVELS:
         return None
+    if id_ == 0 or (id_ and may_need_check(str(id_))):
+        return None
+    decisive: dict[str, Any] = {"name": event.name, "id": "", "user": event.user or {}}
+    others = ""
     try:
-        if consent:
-            check_grants(consent)
-        source = _source(event.source, defaults, bounds.depth - 1)
+        begin, spaced, more = _form(
+            event.name,
+            event.data is None,
+            event.context is None,
+            event.globals is None,
+            event.custom is None,
+            event.user is None,
+            event.nested is None,
+            event.trigger is None,
+        )
+        if event.entity is not None or event.action is not None:
+            others = _own_words(event)
+        if defaults.user or defaults.globals:
+            others += _over(defaults, event, decisive, bounds.depth)
+        if consent is not UNSET or untrusted:
+            stamp = stated_by and min(timestamp * 1_000, stated_by)
+            others += _marks(consent, untrusted, stamp, decisive)
+        if len(text) * _GROWTH + len(others) + _ADDED > bounds.bytes:
+            return None
+        # Both count their calls, so nothing may be amiss with the event after this.
+        source = _source(event, defaults)
     except EventError:
         return None
-    id_ = id_ or defaults.new_id()
-    decisive: dict[str, Any] = {"name": event.name, "id": id_, "user": user}
-    more = b"}"
-    if consent is not None or untrusted:
-        more = _marks(decisive, consent, untrusted, stated_by and min(timestamp * 1_000, stated_by))
-    back = b',"id":%b,"timestamp":%d%b%b' % (orjson.dumps(id_), timestamp, source, more)
-    if event.source and (not source or (len(front) + len(back)) * _GROWTH > bounds.bytes):
-        return None
-    return decisive, front + back
+    decisive["id"] = shown = str(id_) if id_ else defaults.new_id()
+    shown_timing = timing_text(timing) if event.timing is None else ""
+    shown_id = "" if shown is id_ else f',"id":"{shown}"'
+    shown_time = "" if timestamp is moment else f',"timestamp":{timestamp}'
+    more = f"{more}{shown_timing}{shown_id}{shown_time}{source}{others}}}"
+    # The JSON of every event begins with its name.
+    if text.startswith(begin):
+        front = text[:-1]
+    elif text.startswith(spaced):
+        front = begin + text[len(spaced) : -1]
+    else:
+        front = b"%b,%b" % (begin, text[1:-1])
+    return decisive, b"".join((front, more.encode()))
+
+
+@lru_cache(maxsize=1024)
+def _form(name: str, *are_lacking: bool) -> tuple[bytes, bytes, str]:
+    """Return the beginning of an event's JSON, without and with a space, and what it lacks.
+
+    `are_lacking` says so of the parts that every event has; entity and action are never there.
+    Raises EventError.
+    """
+    shown, parts = orjson.dumps(name), zip(EMPTY.items(), are_lacking, strict=True)
+    lacking = [f',"{part}":{empty}' for (part, empty), lacks in parts if lacks]
+    more = "".join(lacking) + _words(*split_name(name))
+    return b'{"name":%b' % shown, b'{"name": %b' % shown, more
+
+
+def _words(entity: str, action: str) -> str:
+    return f',"entity":{_text(entity)},"action":{_text(action)}'
+
+
+def _text(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _own_words(event: UnreadEvent) -> str:
+    """Return the JSON of entity and action of an event that has its own; raises EventError."""
+    entity, action = split_name(event.name)
+    entity = entity if event.entity is None else event.entity
+    action = action if event.action is None else event.action
+    check_identifier("entity", entity)
+    check_identifier("action", action)
+    return _words(entity, action)
+
+
+def _source(event: UnreadEvent, defaults: Defaults) -> str:
+    """Return the JSON of an event's complete source after a comma; raises EventError."""
+    if event.source is None:
+        return defaults.own_source()
+    return f',"source":{_text(defaults.source(event.source))}'
+
+
+def _over(defaults: Defaults, event: UnreadEvent, decisive: dict[str, Any], depth: int) -> str:
+    """Return the JSON of the parts that have defaults; `decisive` gets the user.
+
+    Raises EventError for parts that are nested too deeply.
+    """
+    merged: dict[str, Any] = {}
+    if defaults.user:
+        merged["user"] = decisive["user"] = merge(defaults.user, decisive["user"])
+    if defaults.globals:
+        own = {} if event.globals is None else orjson.loads(event.text)["globals"]
+        merged["globals"] = merge(defaults.globals, own)
+    text = orjson.dumps(merged)
+    if _may_be_deeper(text, depth):
+        raise EventError("user and globals are nested too deeply")
+    return f",{text[1:-1].decode()}"
 
 
 def _marks(
-    decisive: dict[str, Any], consent: Mapping[str, bool] | None, untrusted: bool, since: int | None
-) -> bytes:
-    """Return the end of an event's JSON, with its consent and marks; add them to `decisive`."""
+    consent: dict[str, bool] | UnsetType,
+    untrusted: bool,
+    since: int | None,
+    decisive: dict[str, Any],
+) -> str:
+    """Return the JSON of an event's marks, and add them to `decisive`, with its consent."""
     marks: dict[str, Any] = {}
-    if consent is not None:
-        decisive["consent"] = marks["consent"] = consent
     if untrusted:
         marks[UNTRUSTED] = True
-    if since is not None and consent is not None:
-        decisive[CONSENT_AT] = marks[CONSENT_AT] = since
-    return b",%b" % orjson.dumps(marks)[1:]
+    if consent is not UNSET:
+        check_grants(consent)
+        decisive["consent"] = consent
+        if since is not None:
+            decisive[CONSENT_AT] = marks[CONSENT_AT] = since
+    return f",{_text(marks)[1:-1]}" if marks else ""
 
 
 def _time(given: float | str, now: int, period: Period) -> int | None:
@@ -226,126 +312,8 @@ def _time(given: float | str, now: int, period: Period) -> int | None:
     return given if type(given) is int and period.oldest <= given <= now + period.ahead else None
 
 
-def _source(own: dict[str, Any] | None, defaults: Defaults, depth: int) -> bytes:
-    """Return the JSON of an event's source, after a comma; b"" if it may be nested too deeply.
-
-    Raises EventError.
-    """
-    if own is None:
-        return defaults.own_source().encode()
-    text = orjson.dumps(defaults.source(own))
-    return b"" if _may_be_deeper(text, depth) else b',"source":%b' % text
-
-
-def _front(
-    event: UnreadEvent, user: Mapping[str, Any], timing: float, defaults: Defaults, depth: int
-) -> bytes | None:
-    """Return the JSON of an event up to its timing, without an end; None if it is unusual.
-
-    `depth`: the levels that a part may have.
-    """
-    try:
-        entity, action, head, words = _named(event.name)
-    except EventError:
-        return None
-    if event.entity is not None or event.action is not None:
-        entity = entity if event.entity is None else event.entity
-        action = action if event.action is None else event.action
-        if may_need_check(entity) or may_need_check(action):
-            return None
-        words = b',"entity":%b,"action":%b' % (orjson.dumps(entity), orjson.dumps(action))
-    data, context, own = _object(event.data), _object(event.context), _object(event.globals)
-    if not (data and context and own):
-        return None
-    if defaults.globals:
-        own = orjson.dumps(merge(defaults.globals, orjson.loads(own)))
-    shown_user = orjson.dumps(user)
-    for part in (data, context, own, shown_user):
-        if len(part) > 2 * depth and _may_be_deeper(part, depth):  # a level has two brackets
-            return None
-    more = _rarer(event, timing, depth)
-    if more is None:
-        return None
-    custom, nested, time = more
-    return b"".join(
-        (
-            head,
-            data,
-            b',"context":',
-            context,
-            b',"globals":',
-            own,
-            custom,
-            shown_user,
-            nested,
-            words,
-            time,
-        )
-    )
-
-
-def _rarer(event: UnreadEvent, timing: float, depth: int) -> tuple[bytes, bytes, bytes] | None:
-    """Return the JSON of the parts that few events have, with that which stands around them."""
-    custom, nested, time = _NO_CUSTOM, _NO_NESTED, timing_text(timing).encode()
-    if event.custom is not _NULL:
-        part = _object(event.custom)
-        if not part or _may_be_deeper(part, depth):
-            return None
-        custom = b',"custom":%b,"user":' % part
-    if event.nested is not _NULL or event.trigger is not _NULL:
-        items, trigger = _part(event.nested, b"[]"), _part(event.trigger, b'""')
-        if trigger[0] != _TEXT or not _holds_objects(items) or _may_be_deeper(items, depth):
-            return None
-        nested = b',"nested":%b,"trigger":%b' % (items, trigger)
-    shown = _part(event.timing, b"")
-    if shown:
-        if shown[0] not in _NUMBER:
-            return None
-        time = b',"timing":%b' % shown
-    return custom, nested, time
-
-
-@lru_cache(maxsize=1024)
-def _named(name: str) -> tuple[str, str, bytes, bytes]:
-    """Return entity and action of a name, and the JSON of all three."""
-    entity, action = split_name(name)
-    words = b',"entity":%b,"action":%b' % (orjson.dumps(entity), orjson.dumps(action))
-    return entity, action, b'{"name":%b,"data":' % orjson.dumps(name), words
-
-
-def _part(raw: Raw, absent: bytes) -> bytes:
-    """Return the JSON of a part; null is the same as left out."""
-    if raw is _NULL:
-        return absent
-    part = bytes(raw)
-    return absent if part == b"null" else part
-
-
-def _object(raw: Raw) -> bytes:
-    """Return the JSON of an object; b"" if it is none."""
-    part = _part(raw, b"{}")
-    return part if part[0] == _OBJECT else b""
-
-
-def _holds_objects(nested: bytes) -> bool:
-    """Return whether JSON is a list of objects."""
-    if nested == b"[]":
-        return True
-    try:
-        _read_objects(nested)
-    except _NOT_USUAL:
-        return False
-    return True
-
-
 def _may_be_deeper(text: bytes, depth: int) -> bool:
     """Return whether JSON of an object or list may be nested deeper than that."""
-    if text.find(b"{", 1) < 0 and text.find(b"[", 1) < 0:  # which takes no time
-        return False
-    # Leaving a character out takes less than counting it, if there are few.
-    others = len(text.replace(b"{", b"")) + len(text.replace(b"[", b""))
-    if 2 * len(text) - others <= depth:
-        return False
     if b"\\" in text:  # perhaps before a quote, so that it would not be known where texts end
         return True
     structure = b"".join(text.split(b'"')[::2]).translate(_BRACES, _NO_BRACKETS)

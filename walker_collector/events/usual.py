@@ -16,6 +16,7 @@ import orjson
 
 from walker_collector.errors import EventError
 from walker_collector.events.complete import (
+    EMPTY,
     KEYS,
     PARTS,
     Defaults,
@@ -36,16 +37,6 @@ _KINDS: Final[Mapping[str, type]] = {
     "timestamp": int,
 }
 """The types of parts that are written as they are."""
-_EMPTY: Final[Mapping[str, str]] = {
-    "data": "{}",
-    "context": "{}",
-    "globals": "{}",
-    "custom": "{}",
-    "user": "{}",
-    "nested": "[]",
-    "trigger": '""',
-}
-"""The JSON of parts that every event has, where they were not given."""
 
 
 class _Form(NamedTuple):
@@ -73,7 +64,7 @@ class _Forms(dict[tuple[str, ...], _Form | None]):
         if "name" in keys and all(type(key) is str and key in _KINDS for key in keys):
             form = _Form(
                 [_KINDS[key] for key in keys],
-                "".join(f',"{key}":{text}' for key, text in _EMPTY.items() if key not in keys),
+                "".join(f',"{key}":{text}' for key, text in EMPTY.items() if key not in keys),
                 keys[0] == "name",
                 *(key in keys for key in ("nested", "consent", "id", "timestamp", "timing")),
             )

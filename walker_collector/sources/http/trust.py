@@ -23,7 +23,7 @@ def received(
     """
     if type(event) is UnreadEvent:
         if user:
-            event.user = {**user, **(event.user or {})}
+            event.set_user({**user, **(event.user or {})})
     elif type(event) is not dict and not isinstance(event, Mapping):
         return RequestRejected(400, "an event must be an object")
     elif user and not is_command(event.get("name")):
