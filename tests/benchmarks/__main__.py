@@ -15,7 +15,7 @@ from tests.benchmarks.http_source import http
 from tests.benchmarks.inspector import inspector
 from tests.benchmarks.kafka import kafka
 from tests.benchmarks.processes import processes
-from tests.benchmarks.report import show, write
+from tests.benchmarks.report import machine, show, write
 from tests.benchmarks.run_workers import run_workers
 from tests.benchmarks.waiting import waiting
 
@@ -43,6 +43,7 @@ def main(names: list[str]) -> None:
     if unknown := set(names) - set(BENCHMARKS):
         sys.exit(f"no such benchmark: {', '.join(unknown)}; there are: {', '.join(BENCHMARKS)}")
     console = Console(width=110)
+    console.print("; ".join(f"{name}: {value}" for name, value in machine().items()) + "\n")
     reports = []
     for name in names or BENCHMARKS:
         reports.append(BENCHMARKS[name]())

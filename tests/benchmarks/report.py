@@ -1,7 +1,10 @@
 """What was measured, as tables to read and as JSON to compare."""
 
 import json
+import os
 import platform
+import sys
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,10 +58,27 @@ def write(reports: Iterable[Report], folder: Path = RESULTS) -> Path:
     """Write the reports as JSON, with the machine they were measured on; return the file."""
     folder.mkdir(exist_ok=True)
     path = folder / "latest.json"
-    machine = {"python": platform.python_version(), "system": platform.platform(terse=True)}
-    content = {"machine": machine, "reports": [asdict(report) for report in reports]}
+    content = {"machine": machine(), "reports": [asdict(report) for report in reports]}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def machine() -> dict[str, Any]:
+    """Return what decides on all figures: the interpreter, its machine, and how quick both are."""
+    return {
+        "python": platform.python_version(),
+        "executable": os.path.realpath(sys.executable),
+        "system": platform.platform(terse=True),
+        "cores": os.cpu_count(),
+        "ms for 1,000,000 additions": round(min(_additions() for _ in range(5)) * 1000, 1),
+    }
+
+
+def _additions() -> float:
+    began, total = time.perf_counter(), 0
+    for number in range(1_000_000):
+        total += number
+    return time.perf_counter() - began
 
 
 def _cell(value: Any) -> str:
