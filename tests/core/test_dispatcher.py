@@ -4,6 +4,7 @@ import logging
 import threading
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -31,6 +32,7 @@ from walker_collector.delivery.dispatcher import Dispatcher
 from walker_collector.delivery.hook_calls import HookCalls
 from walker_collector.delivery.outcome import Outcome
 from walker_collector.delivery.preparation import Preparation
+from walker_collector.delivery.progress import EntryProgress
 from walker_collector.events import Bounds, encode
 from walker_collector.people.basis import Basis
 from walker_collector.people.consent import ConsentStore
@@ -69,8 +71,8 @@ def dispatcher(
     erasing: Any,
 ) -> Dispatcher:
     calls = HookCalls(destination)
-    progress: Any = None  # nobody asks for it here
-    preparation = Preparation(destination, attempts, lambda *given: progress, calls)
+    state: Any = None  # nobody records progress here
+    preparation = Preparation(destination, attempts, partial(EntryProgress, state), calls)
     return Dispatcher(
         destination,
         consents,

@@ -76,6 +76,17 @@ def taken(pending: PendingEvents) -> list[int]:
     return [entry[0] for entry in batch.entries] if batch else []
 
 
+class Going:
+    """A batch of which everything may be sent."""
+
+    def may_proceed(self, at: int) -> bool:
+        return True
+
+
+def progress_of(pending: PendingEvents, entry: Entry) -> EntryProgress:
+    return EntryProgress(pending.state, entry, {}, {}, Going(), 0)
+
+
 def test_released_event_that_is_not_yet_so_on_disk_is_not_passed_over(spool: SqliteSpool) -> None:
     accept(spool, State.HELD, State.WAITING)
     thawed: list[int] = []
@@ -125,7 +136,7 @@ def test_part_of_a_delivery_that_was_given_up_is_not_recorded(spool: SqliteSpool
     batch = pending.flight.take(lambda: pending.state.queue.take(1, None))
     assert batch
     (entry,) = batch.entries
-    progress = EntryProgress(pending.state, entry, {}, {})
+    progress = progress_of(pending, entry)
     progress.begin("mail")
     pending.flight.settle_delivered(batch)
     with pytest.raises(RetryLater, match="given up"):
@@ -150,7 +161,7 @@ def test_older_update_that_just_fails_to_be_written_does_not_replace_a_part(
 ) -> None:
     pending, batch = in_flight
     settle = spool.settle
-    progress = EntryProgress(pending.state, batch.entries[0], {}, {})
+    progress = progress_of(pending, batch.entries[0])
     marking = threading.Thread(target=progress.begin, args=("mail",))
 
     def failing_once(destination: str, updates: Sequence[SpoolUpdate]) -> None:
@@ -170,7 +181,7 @@ def test_part_that_waits_for_older_updates_while_its_delivery_is_given_up_is_not
     spool: SqliteSpool, in_flight: tuple[PendingEvents, Batch]
 ) -> None:
     pending, batch = in_flight
-    progress = EntryProgress(pending.state, batch.entries[0], {}, {})
+    progress = progress_of(pending, batch.entries[0])
     errors: list[RetryLater] = []
 
     def begin() -> None:

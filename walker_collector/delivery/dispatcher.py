@@ -6,10 +6,10 @@ Knows nothing of queues and retries: entries in, outcomes out, in the same order
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count, repeat
 from typing import Final, Protocol
 
 import attrs
-import msgspec
 from attrs import Factory, define
 
 from walker_collector.clients import RateLimiter
@@ -27,7 +27,7 @@ from walker_collector.delivery.watch import Watch
 from walker_collector.errors import DestinationDown, PartDown, RetryLater, SpoolError
 from walker_collector.people.consent import ConsentSnapshot, ConsentStore
 from walker_collector.spool import Entry, LeaseLost
-from walker_collector.spool.person_keys import ordering_key
+from walker_collector.spool.person_keys import claimed, ordering_key
 from walker_collector.text import storable
 
 _UNCLAIMED: Final = 0.05
@@ -93,10 +93,8 @@ class Dispatcher:
         """
         began = time.monotonic() if self.watch.watchers else 0.0
         batch = _BatchInProgress(self, snapshot, self.new_claim() if self.new_claim else None)
-        names = snapshot.names
         tasks = batch.tasks = [
-            Task(entry, ordering_key(names[entry[1]]), _MayProceed(batch, at))
-            for at, entry in enumerate(entries)
+            *map(Task, entries, _people(entries, snapshot), repeat(batch), count())
         ]
         try:
             batch.send()
@@ -113,9 +111,10 @@ class Dispatcher:
         if began:  # somebody looks
             took = time.monotonic() - began
             self.watch.dispatched(self.destination, self.consents, tasks, took)
-        return [
-            task.outcome if task.outcome is DELIVERED else _with_consent(task) for task in tasks
-        ]
+        outcomes = [task.outcome for task in tasks]
+        if outcomes.count(DELIVERED) == len(outcomes):  # as almost always
+            return outcomes
+        return [_with_consent(task) for task in tasks]
 
 
 @define(eq=False)
@@ -345,14 +344,12 @@ class _BatchInProgress:
             self.held_up.add(task.person)
 
 
-class _MayProceed(msgspec.Struct, eq=False, gc=False):
-    """Asks whether one item of a batch may still be sent."""
-
-    batch: _BatchInProgress
-    at: int
-
-    def __call__(self) -> bool:
-        return self.batch.may_proceed(self.at)
+def _people(entries: Sequence[Entry], snapshot: ConsentSnapshot) -> list[str]:
+    """Return the key of each entry for the order of its person."""
+    people = [snapshot.names[entry[1]] for entry in entries]
+    if max(people, default="") < claimed(""):  # no letter is greater: mostly there are no claims
+        return people
+    return [ordering_key(person) for person in people]
 
 
 def _may_call(dispatcher: Dispatcher) -> bool:

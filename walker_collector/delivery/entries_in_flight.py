@@ -7,9 +7,10 @@ from attrs import frozen
 
 from walker_collector.delivery.erasures import Erasures
 from walker_collector.delivery.holds import Holds
+from walker_collector.delivery.keyed_queue import size_of
 from walker_collector.delivery.outcome import Disposition, Outcome
 from walker_collector.delivery.owned_shards import OwnedShards
-from walker_collector.delivery.pending_state import PendingState, size_of
+from walker_collector.delivery.pending_state import PendingState
 from walker_collector.delivery.retries import RetryTurns
 from walker_collector.people.basis import Basis
 from walker_collector.people.consent import ConsentSnapshot

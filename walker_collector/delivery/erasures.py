@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from walker_collector.delivery.holds import Holds
+from walker_collector.delivery.keyed_queue import size_of
 from walker_collector.delivery.outcome import Disposition
-from walker_collector.delivery.pending_state import PendingState, size_of
+from walker_collector.delivery.pending_state import PendingState
 from walker_collector.spool import FRESH, Entry, Erased, SpoolUpdate, State, UpdateKind
 from walker_collector.spool.person_keys import ordering_key
 

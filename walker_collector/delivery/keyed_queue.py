@@ -7,6 +7,7 @@ waiting.
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from operator import itemgetter
 from typing import Final
 
 from walker_collector.delivery.retries import Retries
@@ -14,6 +15,14 @@ from walker_collector.spool import Entry
 
 _RETRIES_PART: Final = 10
 """One place in ten of a batch is for retries, however many entries are ready."""
+
+
+_BODY: Final = itemgetter(3)
+
+
+def size_of(entries: Iterable[Entry]) -> int:
+    """Return the bytes of JSON of these entries."""
+    return sum(map(len, map(_BODY, entries)))
 
 
 class BusyPeople:
@@ -239,7 +248,7 @@ class KeyedQueue:
             return self.take_ready(size, size_bytes, least)
         kept = min(len(self.retries.due), max(1, size // _RETRIES_PART)) if size > 1 else 0
         batch = self.take_ready(size - kept, size_bytes)
-        left = None if size_bytes is None else size_bytes - sum(len(entry[3]) for entry in batch)
+        left = None if size_bytes is None else size_bytes - size_of(batch)
         while len(batch) < size and (found := self.take_retry()):
             if left is not None and batch and len(found[0][3]) > left:
                 self.retries.due.appendleft(found[0])
@@ -278,13 +287,16 @@ class KeyedQueue:
 
         Takes none if their bytes are to be counted one by one.
         """
-        batch = [*islice(self.ready, size)]
-        if size_bytes is not None and sum([len(entry[3]) for entry in batch]) > size_bytes:
+        ready = self.ready
+        if size_bytes is not None and size_of(islice(ready, size)) > size_bytes:
             return []
-        people = self._canonical_keys([entry[1] for entry in batch])  # may raise: nothing is taken
+        batch = [ready.popleft() for _ in range(min(size, len(ready)))]
+        try:
+            people = self._canonical_keys([entry[1] for entry in batch])
+        except BaseException:  # the spool could not be read
+            ready.extendleft(reversed(batch))
+            raise
         self.people.take_only(batch, people)
-        for _ in batch:
-            self.ready.popleft()
         return batch
 
     def _fill(self, batch: list[Entry], size: int, size_bytes: int | None) -> None:

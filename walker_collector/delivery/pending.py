@@ -9,10 +9,11 @@ from walker_collector.delivery.entries_in_flight import Batch, EntriesInFlight
 from walker_collector.delivery.erasures import Erasures
 from walker_collector.delivery.health import Health
 from walker_collector.delivery.holds import Holds
+from walker_collector.delivery.keyed_queue import size_of
 from walker_collector.delivery.linger import Linger
 from walker_collector.delivery.own_fates import OwnFates
 from walker_collector.delivery.owned_shards import OwnedShards
-from walker_collector.delivery.pending_state import PendingState, size_of
+from walker_collector.delivery.pending_state import PendingState
 from walker_collector.delivery.probe import has_probe, take_probe
 from walker_collector.delivery.refill import Refill
 from walker_collector.delivery.restore import Restore

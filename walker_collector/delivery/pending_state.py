@@ -2,12 +2,12 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from walker_collector.delivery.consent_hold import ConsentHold
 from walker_collector.delivery.destination import Destination
-from walker_collector.delivery.keyed_queue import KeyedQueue
+from walker_collector.delivery.keyed_queue import KeyedQueue, size_of
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.status import Counts
 from walker_collector.delivery.unacked import UnackedUpdates
@@ -156,8 +156,3 @@ class PendingState:
             yield
         finally:
             self.unacked.resume_refill()
-
-
-def size_of(entries: Iterable[Entry]) -> int:
-    """Return the bytes of JSON of these entries."""
-    return sum([len(entry[3]) for entry in entries])

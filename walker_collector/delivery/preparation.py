@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -10,7 +10,7 @@ from walker_collector.config import MISSING, Consent, PartState
 from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.hook_calls import HookCalls
 from walker_collector.delivery.outcome import IGNORED, Outcome
-from walker_collector.delivery.task import Task
+from walker_collector.delivery.task import BatchInProgress, Task
 from walker_collector.events import CONSENT_AT, UNTRUSTED, decode
 from walker_collector.hookspecs import Event, Item, Progress, PushContext, Received
 from walker_collector.mapping import UNMATCHED
@@ -79,6 +79,18 @@ def _received(event: Event, key: str, *, limited: bool, stated_at: int | None) -
     return Received(event, trusted, limited, learn, stated_at=stated_at)
 
 
+class ProgressOfEntry(Progress, Protocol):
+    """The progress of an entry; when called, it says whether the entry may still be sent."""
+
+    def __call__(self) -> bool: ...
+
+
+ProgressOf = Callable[
+    [Entry, Mapping[str, PartState], Mapping[str, str], BatchInProgress, int], ProgressOfEntry
+]
+"""Returns the progress of an entry, given its parts so far, its batch and the index there."""
+
+
 class Preparation:
     """Makes items for the hooks of one destination.
 
@@ -89,7 +101,7 @@ class Preparation:
         self,
         destination: Destination,
         attempts: Mapping[int, DeliveryState],
-        progress_of: Callable[[Entry, Mapping[str, PartState], Mapping[str, str]], Progress],
+        progress_of: ProgressOf,
         calls: HookCalls,
     ) -> None:
         config = destination.config
@@ -138,10 +150,11 @@ class Preparation:
         entry, destination = task.entry, self._destination
         event = decode(entry[3])
         attempt = self._attempts.get(entry[0], FRESH)
-        progress = self._progress_of(entry, attempt.parts, attempt.refusals)
-        basis, proceed, person = snapshot.bases[entry[1]], task.may_proceed, task.person
+        parts, refusals = attempt.parts, attempt.refusals
+        progress = self._progress_of(entry, parts, refusals, task.batch, task.at)
+        basis = snapshot.bases[entry[1]]
         context = context_for(
-            destination, basis, event, attempt, progress, proceed, person, entry[1]
+            destination, basis, event, attempt, progress, progress, task.person, entry[1]
         )
         if misfit is not None and self._partial is not None:
             with self._learning:
@@ -192,13 +205,15 @@ class Preparation:
                 self._admitted = basis
         event = rule.event(read, consent)
         attempt = self._attempts.get(seq, FRESH) if self._attempts else FRESH
+        parts, refusals = attempt.parts, attempt.refusals
+        progress = self._progress_of(entry, parts, refusals, task.batch, task.at)
         context = PushContext(
             destination.context,
             event,
             consent,
             attempt.count + 1,
-            self._progress_of(entry, attempt.parts, attempt.refusals),
-            task.may_proceed,
+            progress,
+            progress,
             task.person,
             not read.untrusted,
         )

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from walker_collector.config import PartState
 from walker_collector.delivery.pending_state import PendingState
+from walker_collector.delivery.task import BatchInProgress
 from walker_collector.errors import RetryLater, SpoolError
 from walker_collector.spool import FRESH, Entry, SpoolUpdate, UpdateKind
 from walker_collector.text import storable
@@ -16,12 +17,20 @@ _PART_MAX: Final = 200
 
 
 class EntryProgress(Struct, eq=False, gc=False):  # one is made per event
-    """The progress of one entry's delivery; see hookspecs.Progress."""
+    """The progress of one entry's delivery; see hookspecs.Progress.
+
+    When called, it says whether the entry, at an index of its batch, may still be sent.
+    """
 
     _state: PendingState
     _entry: Entry
     parts: Mapping[str, PartState]
     _refusals: Mapping[str, str]
+    _batch: BatchInProgress
+    _at: int
+
+    def __call__(self) -> bool:
+        return self._batch.may_proceed(self._at)
 
     def state(self, part: str) -> PartState | None:
         return self.parts.get(part)

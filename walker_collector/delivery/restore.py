@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import attrs
 
-from walker_collector.delivery.pending_state import PendingState, size_of
+from walker_collector.delivery.keyed_queue import size_of
+from walker_collector.delivery.pending_state import PendingState
 from walker_collector.spool import FRESH, Entry, SpoolUpdate, StoredEntry, UpdateKind, damage
 
 
