@@ -80,6 +80,20 @@ def test_events_that_are_gone_and_people_under_erasure_are_told(
     assert other.spool.calls_of(["id:c"]) == set()  # an erasure need not wait for it
 
 
+def test_events_with_others_between_them_are_claimed_without_these(
+    delivering: Process, other: Process
+) -> None:
+    one, between, two = delivering.accept("id:a", "id:b", "id:c")
+    people = {one: "id:a", two: "id:c"}
+    assert delivering.spool.claim("crm", people, delivering.version()).gone == set()
+    assert other.spool.calls_of(["id:b"]) == set()
+    assert len(other.spool.calls_of(["id:a", "id:c"])) == 1
+    other.spool.settle(
+        "crm", [SpoolUpdate(other.spool.load("crm", between, 1)[0].entry, UpdateKind.ACKED)]
+    )
+    assert delivering.spool.claim("crm", people, delivering.version()).gone == {two}
+
+
 def test_an_event_that_a_process_without_the_lease_drops_is_gone(
     delivering: Process, other: Process
 ) -> None:

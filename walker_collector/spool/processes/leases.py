@@ -37,6 +37,7 @@ class Leases:
         self._folder = folder
         self._token = token
         self._files: dict[Lease, int] = {}
+        self._paths: dict[Lease, Path] = {}
         self._health = LeaseHealth()
 
     @property
@@ -116,7 +117,11 @@ class Leases:
             os.ftruncate(file, len(text))
 
     def _path(self, lease: Lease) -> Path:
-        return self._folder / f"{_name(lease.destination)}.{lease.shard}.lease"
+        path = self._paths.get(lease)  # asked for before each batch
+        if path is None:
+            name = f"{_name(lease.destination)}.{lease.shard}.lease"
+            path = self._paths[lease] = self._folder / name
+        return path
 
     def close(self) -> None:
         """Give all leases up."""

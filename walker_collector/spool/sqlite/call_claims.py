@@ -34,14 +34,24 @@ class CallClaims:
             raise LeaseLost(f"spool {core.path}: no deliveries have begun")
         call = (member.token, next(self._numbers))
         number = core.number_of(destination) if core.shards > 1 else None
+        shards = self._shards_of(entries)
 
-        def work(db: sqlite3.Connection) -> Claimed:
+        def check_leases() -> None:
             # Within the transaction: nobody can have taken a lease over and claimed since.
-            for shard in self._shards_of(entries):
+            for shard in shards:
                 if not member.holds(Lease(destination, shard)):
                     raise LeaseLost(f"destination {destination}: another process delivers now")
+
+        def at_once(db: sqlite3.Connection) -> bool:
+            check_leases()
+            return claim_tables.claim_at_once(db, call, destination, entries, version)
+
+        def work(db: sqlite3.Connection) -> Claimed:
+            check_leases()
             return claim_tables.claim(db, call, destination, entries, version, number)
 
+        if number is None and core.commits.run(at_once, single=True):
+            return Claimed(call[1], set(), set(), set())
         claimed: Claimed = core.commits.run(work)
         return claimed
 

@@ -12,7 +12,7 @@ from typing import Final
 from walker_collector.spool.base import Claimed, StalePeople
 from walker_collector.spool.call_marks import mark_of_person, marks_of_people
 from walker_collector.spool.sqlite.event_tables import runs_of
-from walker_collector.spool.sqlite.people_tables import version_of
+from walker_collector.spool.sqlite.people_tables import VERSION, version_of
 
 _CLAIM: Final = "INSERT INTO calls (process, number, destination, people) VALUES (?, ?, ?, ?)"
 _MARK: Final = "I"
@@ -29,9 +29,35 @@ SELECT e.seq FROM events e LEFT JOIN deliveries d ON d.seq = e.seq AND d.destina
 WHERE e.seq BETWEEN ?1 AND ?2 AND coalesce(d.state, 0) < 2
   AND e.subscribers IN (SELECT number FROM subscribers WHERE destination = ?3)
 """
+# Repeated where a signal handler raised between the statement and what followed it.
+_CLAIM_AT_ONCE: Final = f"""
+INSERT OR REPLACE INTO calls (process, number, destination, people) SELECT ?4, ?5, ?3, ?6
+WHERE ({VERSION}) = ?7 AND NOT EXISTS (SELECT 1 FROM pending_erasures) AND ({_COUNT}) = ?8
+"""
 CALLS: Final = "SELECT process, number, people FROM calls"
 _OTHERS: Final = "SELECT people FROM calls WHERE destination = ? AND process <> ?"
 _SET_PEOPLE: Final = "UPDATE calls SET people = ? WHERE process = ? AND number = ?"
+
+
+def claim_at_once(
+    db: sqlite3.Connection,
+    call: tuple[str, int],
+    destination: str,
+    entries: Mapping[int, str],
+    version: int,
+) -> bool:
+    """Note a call with these events by one statement, if there is nothing to tell, as mostly.
+
+    Else nothing is noted, and `claim` has the answer. Not where other processes may deliver to the
+    destination as well. Returns whether the call was noted.
+    """
+    runs = runs_of(entries)
+    if len(runs) != 1:
+        return False
+    # A `bytearray`, for which the module `sqlite3` looks for no adapter.
+    marks = bytearray(_marks({*entries.values()} - {""}))
+    row = (*runs[0], destination, *call, marks, version, len(entries))
+    return db.execute(_CLAIM_AT_ONCE, row).rowcount == 1
 
 
 def claim(

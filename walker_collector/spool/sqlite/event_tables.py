@@ -166,6 +166,8 @@ def runs_of(numbers: Iterable[int]) -> Runs:
     seqs = sorted(numbers)
     if not seqs:
         return []
+    if seqs[-1] - seqs[0] == len(seqs) - 1:  # mostly
+        return [(seqs[0], seqs[-1])]
     breaks = [(a, b) for a, b in pairwise(seqs) if b != a + 1]
     firsts = [seqs[0], *(b for _, b in breaks)]
     lasts = [*(a for a, _ in breaks), seqs[-1]]
@@ -193,11 +195,13 @@ def insert(
 ) -> None:
     """Insert events that share their first states; `shard` tells the shard of each."""
     subscribers = known.subscribers[frozenset(states)]
+    # A `bytearray`, as the module `sqlite3` looks for an adapter of each value that is `bytes`.
+    rows = [(seq, person, at, bytearray(body), subscribers) for seq, person, at, body in entries]
     if shard is None:
-        insert_rows(db, _INSERT, [(*entry, subscribers) for entry in entries])
+        insert_rows(db, _INSERT, rows)
     else:
-        rows = [(*entry, subscribers, shard(entry)) for entry in entries]
-        insert_rows(db, _INSERT_SHARDED, rows)
+        shards = map(shard, entries)
+        insert_rows(db, _INSERT_SHARDED, [(*row, n) for row, n in zip(rows, shards, strict=True)])
     for id_, state in states.items():
         if state is not State.WAITING:
             number = known.numbers[id_]
@@ -233,17 +237,17 @@ def ack(
     """Acknowledge events for a destination; delete those without other subscribers."""
     if not entries:
         return Deleted(0, 0, known)
-    sizes = {entry[0]: len(entry[3]) for entry in entries}
-    runs = runs_of(sizes)
+    runs = runs_of({entry[0] for entry in entries})
     # First those of this destination alone, which are most: deleting takes no room, so that a full
     # disk empties, and nothing has to be read.
     alone = known.subscribers[frozenset((destination,))]
     count = db.executemany(_DELETE, [(*run, alone) for run in runs]).rowcount
     number = known.numbers[destination]
     db.executemany(_DELETE_DELIVERIES, [(*run, number) for run in runs])
-    if count == len(sizes):
-        return Deleted(count, sum(sizes.values()), known)
+    if count == len(entries):
+        return Deleted(count, sum([len(entry[3]) for entry in entries]), known)
     known = _unsubscribe(db, destination, runs)
+    sizes = {entry[0]: len(entry[3]) for entry in entries}
     left = _numbers_in(db, runs) if count else sizes.keys()
     return Deleted(count, sum(size for seq, size in sizes.items() if seq not in left), known)
 

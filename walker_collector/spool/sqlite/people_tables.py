@@ -55,9 +55,9 @@ UNION ALL
 SELECT 1 FROM aliases a JOIN aliases b ON b.alias = a.person
 WHERE a.person < 'id:' OR a.person >= 'id;' AND a.person < '~id:' OR a.person >= '~id;' LIMIT 1
 """
-_VERSION: Final = "SELECT coalesce(max(version), 0) FROM people_log"
+VERSION: Final = "SELECT coalesce(max(version), 0) FROM people_log"
 _LOG: Final = "INSERT INTO people_log (kind, key, owner) VALUES (?, ?, ?)"
-_TRIM: Final = f"DELETE FROM people_log WHERE version <= ({_VERSION}) - {people_log.LENGTH}"
+_TRIM: Final = f"DELETE FROM people_log WHERE version <= ({VERSION}) - {people_log.LENGTH}"
 _ERASURES: Final = (
     f"SELECT key FROM people_log WHERE kind = {people_log.ERASED} ORDER BY version DESC LIMIT ?"
 )
@@ -66,7 +66,7 @@ SINCE: Final = "SELECT version, kind, key, owner FROM people_log WHERE version >
 
 def version_of(db: sqlite3.Connection) -> int:
     """Return the version of identities and consent."""
-    ((version,),) = db.execute(_VERSION).fetchall()
+    ((version,),) = db.execute(VERSION).fetchall()
     return int(version)
 
 

@@ -11,6 +11,7 @@ Every function is given the connection of the group commit, within a transaction
 
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 import orjson
@@ -40,6 +41,7 @@ ON CONFLICT (mark) DO UPDATE SET at = excluded.at, outcomes = excluded.outcomes
 WHERE recent.seq = {_UNSTORED}
 """
 _REMEMBER_NEW: Final = "INSERT OR IGNORE INTO recent (mark, at, seq, subscribers, outcomes) VALUES"
+_REMEMBER_NEW_ALONE: Final = _REMEMBER_NEW.replace(", outcomes)", ")")
 _TAKE_BACK: Final = "DELETE FROM recent WHERE mark = ? AND seq = ?"
 _FORGET: Final = """
 DELETE FROM recent WHERE mark > ?1 AND at NOT BETWEEN ?2 AND ?3
@@ -67,6 +69,7 @@ _SHOWN: Final = 200
 
 Row = tuple[bytes, int, int, int, str | None]
 """A mark, with the time (ms), the number, the set of destinations, and outcomes as JSON."""
+_mark: Final = itemgetter(0)
 
 
 def numbers_of(
@@ -95,11 +98,19 @@ def insert_new(
     """
     rows = _rows(known, events, seqs)
     # In the order of the table: so the neighbours among them share the way to their page.
-    if insert_rows(db, _REMEMBER_NEW, sorted(rows)) == len(rows):
+    if _insert_new(db, sorted(rows, key=_mark)) == len(rows):
         _forget_some(db, rows[0][0], rows[0][1], len(rows), period)
         return True
     db.executemany(_TAKE_BACK, [(mark, seq) for mark, _, seq, _, _ in rows])
     return False
+
+
+def _insert_new(db: sqlite3.Connection, rows: Sequence[Row]) -> int:
+    if any(row[4] for row in rows):
+        return insert_rows(db, _REMEMBER_NEW, rows)
+    # Without nulls and `bytes`, as the module `sqlite3` looks for an adapter of each of them.
+    alone = [(bytearray(mark), at, seq, number) for mark, at, seq, number, _ in rows]
+    return insert_rows(db, _REMEMBER_NEW_ALONE, alone)
 
 
 def insert_events(
