@@ -4,30 +4,27 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from walker_collector.errors import EventError, WalkerError
 from walker_collector.events import (
     COMMANDS,
-    CONSENT_AT,
     KEYS,
     Bounds,
     Defaults,
-    ImpossibleTime,
     UnreadEvent,
-    at_receipt,
     event_of_json,
     is_command,
-    whole,
 )
 from walker_collector.hookspecs import Received
 from walker_collector.intake.command_runs import CommandRuns
 from walker_collector.intake.commands import Commands
 from walker_collector.intake.completing import Completion
-from walker_collector.intake.deciding import Decisions, Prepared, Undecided
+from walker_collector.intake.deciding import Decisions
 from walker_collector.intake.event_group import EventGroup
 from walker_collector.intake.origin import ITSELF, PROCESS, Origin, Placed, Posted
 from walker_collector.intake.passing import Passing, decided_now
+from walker_collector.intake.preparing import Prepare, Preparing
 from walker_collector.intake.read_events import ReadEvent, ReadEvents, listen
 from walker_collector.intake.reading import raw_event, until_it_raises
 from walker_collector.intake.sink import Sink
@@ -35,7 +32,6 @@ from walker_collector.intake.storing import Storing
 from walker_collector.offsets import Position
 from walker_collector.people.consent import ConsentStore, Stated
 from walker_collector.results import PushResult, Waiter
-from walker_collector.spool.repeats import mark_of_id
 
 _KEYS: Final = frozenset(KEYS)
 
@@ -46,8 +42,6 @@ class Intake:
 
     `defaults` complete events. `began` (ms) is the start that their `timing` counts from; None in
     a simulation, where it is always 0. `process` is the origin of the process's own events.
-
-    `corrected` counts events that got the time of their receipt.
     """
 
     _defaults: Defaults
@@ -57,11 +51,10 @@ class Intake:
     _now: Callable[[], int]
     _began: int | None = None
     process: Origin = PROCESS
-    corrected: int = field(default=0, init=False)
     commands: Commands = field(init=False)
     _runs: CommandRuns = field(init=False)
-    _completion: Completion = field(init=False)
-    _decisions: Decisions = field(init=False)
+    _preparing: Preparing = field(init=False)
+    _prepare_own: Prepare = field(init=False)
     _storing: Storing = field(init=False)
     _passing: Passing = field(init=False)
     _read_events: ReadEvents = field(init=False)
@@ -70,19 +63,26 @@ class Intake:
         consents, sink, now = self._consents, self._sink, self._now
         self.commands = Commands(self._defaults, self.bounds, consents, sink, now)
         self._runs = CommandRuns(self.commands, sink, now)
-        self._completion = Completion(self._defaults, self.bounds, self._began)
-        self._decisions = Decisions(consents, sink, self.commands)
-        self._storing = Storing(consents, sink, self._decisions)
+        completion = Completion(self._defaults, self.bounds, self._began)
+        decisions = Decisions(consents, sink, self.commands)
+        self._preparing = Preparing(completion, consents, decisions, now)
+        self._prepare_own = self._preparing.of(self.process)
+        self._storing = Storing(consents, sink, decisions)
         new_id = self._defaults.new_id
-        self._passing = Passing(consents, sink, now, self._decisions.ids, new_id)
+        self._passing = Passing(consents, sink, now, decisions.gates.ids, new_id)
         self._read_events = ReadEvents(
-            self._completion, self._runs, self._decisions, self.bounds, self.process, now
+            completion, self._runs, decisions, self.bounds, self.process, now
         )
 
     @property
     def accepted(self) -> int:
         """The number of events accepted."""
         return self._storing.accepted
+
+    @property
+    def corrected(self) -> int:
+        """The number of events that got the time of their receipt."""
+        return self._preparing.corrected
 
     @property
     def repeated(self) -> int:
@@ -98,13 +98,13 @@ class Intake:
         if name in COMMANDS if type(name) is str else is_command(name):
             self._runs.run_here(raw)
             return PushResult(""), None
-        item, is_stored = self._prepare(raw, ITSELF, self.process), False
+        item, is_stored = self._prepare_own(raw, ITSELF), False
         waiter = Waiter(0) if wait else None
-        if isinstance(item, Undecided):
+        if isinstance(item, tuple):
+            listen(waiter, item)
+        else:
             item.on_decided = partial(listen, waiter)
             item, is_stored = self._storing.store_one(item)
-        else:
-            listen(waiter, item)
         record, result, version = item
         if not is_stored:
             self._storing.store([record], version)
@@ -129,7 +129,8 @@ class Intake:
             self._sink.keep_positions,
             as_of=origin.as_of,
         )
-        prepare, add, plain = self._prepare, group.add, origin.steps is None
+        prepare, add = self._preparing.of(origin, group), group.add
+        plain, bounds = origin.steps is None, self.bounds
         for event in until_it_raises("push_many", events):
             kind, position = type(event), None
             if kind is Received or kind is Placed:
@@ -139,15 +140,21 @@ class Intake:
                 continue
             try:
                 check_open()
-                # Most events are one of these two.
+                if kind is bytes:
+                    event = event_of_json(event, bounds)
+                    kind = type(event)
+                # Most events are one of these three.
                 if kind is dict and plain and _is_named(event):
-                    add(prepare(event, ITSELF, origin, group))
+                    add(prepare(event, ITSELF))
                 elif kind is Received and plain and type(event.event) is UnreadEvent:
-                    add(prepare(event.event, event, origin, group), position)
+                    add(prepare(event.event, event), position)
+                elif kind is UnreadEvent and plain:
+                    add(prepare(event, ITSELF))
                 elif kind is Posted:
-                    self._take_posted(group, event, origin)
+                    self._take_posted(group, event, origin, prepare)
                 else:
-                    self._take(group, event.event if kind is Placed else event, origin, position)
+                    given = event.event if kind is Placed else event
+                    self._take(group, given, origin, position, prepare)
             except WalkerError as error:
                 group.refuse(error)
                 if position is not None:
@@ -169,7 +176,12 @@ class Intake:
         return group.results
 
     def _take(
-        self, group: EventGroup, event: Any, origin: Origin, position: Position | None
+        self,
+        group: EventGroup,
+        event: Any,
+        origin: Origin,
+        position: Position | None,
+        prepare: Prepare,
     ) -> None:
         """Add an event to a group, or run a command after the events before it."""
         if event is None and position is not None:
@@ -182,7 +194,7 @@ class Intake:
             given = event_of_json(given, self.bounds)
         if type(given) is UnreadEvent:
             if origin.steps is None:
-                group.add(self._prepare(given, sender, origin, group), position)
+                group.add(prepare(given, sender), position)
                 return
             given = given.whole()
         raw = raw_event(given, {})
@@ -199,7 +211,7 @@ class Intake:
                     group.pass_over(position)
                 return
             raw = passed
-        group.add(self._prepare(raw, sender, origin, group), position)
+        group.add(prepare(raw, sender), position)
 
     def _run_command(
         self,
@@ -223,7 +235,9 @@ class Intake:
         if position is not None and not kept:
             group.pass_over(position)
 
-    def _take_posted(self, group: EventGroup, posted: Posted, origin: Origin) -> None:
+    def _take_posted(
+        self, group: EventGroup, posted: Posted, origin: Origin, prepare: Prepare
+    ) -> None:
         """Add an event of the outbox, or run a command; raises Overtaken after an erasure."""
         self._consents.refresh()
         as_of = origin.as_of or 0
@@ -234,39 +248,7 @@ class Intake:
             self._runs.run_once(dict(posted.event), origin, waits=group.waits(), stated=stated)
             group.results.append(PushResult(""))
             return
-        group.add(self._prepare(raw_event(posted.event, {}), ITSELF, origin, group))
-
-    def _prepare(
-        self,
-        raw: Mapping[str, Any] | UnreadEvent,
-        sender: Received,
-        origin: Origin,
-        group: EventGroup | None = None,
-    ) -> Prepared | Undecided:
-        """Return an event ready to be stored, after those of a group; see `Decisions`."""
-        now = self._now()
-        try:
-            event, body = self._completion.of(raw, sender, now)
-        except ImpossibleTime:
-            if not origin.corrects_times:
-                raise
-            # Nothing lasting follows from a consent at an unknown time.
-            sender = evolve(sender, learn=False)
-            prepared = self._prepare(at_receipt(whole(raw), now), sender, origin, group)
-            self.corrected += 1
-            return prepared
-        mark, has_id = b"", raw.id if isinstance(raw, UnreadEvent) else raw.get("id")
-        if has_id and origin.recent:
-            mark = mark_of_id(event["id"], trusted=sender.trusted)
-        open_keys = None
-        if group is not None and not group.is_decided:
-            if CONSENT_AT in event:
-                group.store()  # the events before it: it may learn of their people
-            else:
-                open_keys = group.open_keys
-        return self._decisions.decide(
-            event, body, sender, mark, now, bool(has_id), origin.as_of, open_keys
-        )
+        group.add(prepare(raw_event(posted.event, {}), ITSELF))
 
 
 def _is_named(event: Mapping[str, Any]) -> bool:

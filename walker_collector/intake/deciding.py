@@ -23,6 +23,8 @@ from walker_collector.spool.repeats import mark_of_id
 
 _LASTING: Final = frozenset({str, int, type(None)})
 """Types of identifiers that are the same whenever they are read."""
+NOTHING: Final[Mapping[str, Any]] = {}
+"""The consent where no destination requires any."""
 
 Prepared = tuple[NewEvent, PushResult, int]
 """An event to store, its result, and the version of the consents that decided on it."""
@@ -55,11 +57,9 @@ class Decisions:
 
     def __init__(self, consents: ConsentStore, sink: Sink, commands: Commands) -> None:
         self._consents = consents
-        self._known_person: Callable[..., str | None] = consents.known_person
         self._sink = sink
         self._commands = commands
-        self._gates = Gates(sink.destinations, consents)
-        self.ids = self._gates.ids
+        self.gates = Gates(sink.destinations)
 
     def decide(
         self,
@@ -83,7 +83,7 @@ class Decisions:
         erasures = consents.erasures if as_of is None else as_of
         user, person = event["user"], None
         if type(user) is dict:
-            person = self._known_person(user, not sender.trusted)
+            person = consents.known_person(user, not sender.trusted)
             if person and open_keys is not None and open_keys.may_concern(user, person):
                 person = None
         if CONSENT_AT in event:
@@ -95,7 +95,7 @@ class Decisions:
         elif person is None:
             keys = _keys(event, body, claim=not sender.trusted)
             return Undecided(event, body, keys, sender, mark, at, has_id, as_of)
-        return self._decided(event, body, sender, mark, at, has_id, erasures, person)
+        return self.decided(event, body, sender, mark, at, has_id, erasures, person)
 
     def decide_rest(
         self,
@@ -111,7 +111,7 @@ class Decisions:
         known = self._marks_that_came_before(items)
         for item in items[len(decided) :]:
             try:
-                if isinstance(item, Undecided):
+                if not isinstance(item, tuple):
                     item = self._decide_pending(item, pending, known)
                 decided.append(item)
             except StalePeople:
@@ -129,7 +129,7 @@ class Decisions:
         else:
             consents.check_not_overtaken(item.as_of)
             person = consents.identify_pending(item.keys, pending)
-        prepared = self._decided(
+        prepared = self.decided(
             item.event, item.body, item.sender, item.mark, item.at, item.has_id, as_of, person
         )
         prepared[0].position = item.position
@@ -137,7 +137,7 @@ class Decisions:
         return prepared
 
     def _marks_that_came_before(self, items: Sequence[Prepared | Undecided]) -> Collection[bytes]:
-        marked = [item for item in items if isinstance(item, Undecided) and item.mark]
+        marked = [item for item in items if not isinstance(item, tuple) and item.mark]
         if not marked:
             return ()
         return self._sink.came_before([item.mark for item in marked], marked[0].at)
@@ -163,7 +163,7 @@ class Decisions:
         if pending.learned:
             self._sink.release(pending.stated)
 
-    def _decided(
+    def decided(
         self,
         event: Mapping[str, Any],
         body: bytes,
@@ -179,8 +179,16 @@ class Decisions:
         The third is the version of the consents that decided: with a later one, an event that is
         held by it is looked at again.
         """
-        version = self._consents.version
-        states, statuses = self._gates.decide(event, body, person)
+        consents, gates, name = self._consents, self.gates, event["name"]
+        version = consents.version
+        if "consent" in event and gates.require_consent:
+            consent = consents.decide(event["consent"], person, event.get(CONSENT_AT))
+            states, statuses = gates.decide(name, consent, body)
+        else:
+            consent = consents.base(person) if gates.require_consent else NOTHING
+            states, statuses = gates.decide(name, consent, body)
+            if states is gates.waiting:
+                gates.note_taken(name, consent)
         record = NewEvent(person, at, body, states, as_of, mark)
         result = PushResult(event["id"], statuses)
         if len(states) < len(statuses):

@@ -60,23 +60,23 @@ class EventGroup:
 
     def add(self, item: Prepared | Undecided, position: Position | None = None) -> None:
         """Add an event, and store those before it if they are many."""
-        if position is not None and self.failure is not None:
-            self.refuse(self.failure)  # its input would have a gap
-            return
-        if position is not None and self._passed:
-            self._passed.pop(position.input, None)  # this one is further on
+        if position is not None:
+            if self.failure is not None:
+                self.refuse(self.failure)  # its input would have a gap
+                return
+            if self._passed:
+                self._passed.pop(position.input, None)  # this one is further on
         results, items = self.results, self._items
         items[len(results)] = item
-        if isinstance(item, Undecided):
+        if isinstance(item, tuple):  # as most are: a test for the other class takes longer
+            if position is not None:
+                item[0].position = position
+            results.append(item[1])
+        else:
             item.position = position
             self.is_decided = False
             self.open_keys.add(item.keys)
             results.append(_UNDECIDED)
-        else:
-            record, result, _ = item
-            if position is not None:
-                record.position = position
-            results.append(result)
         if len(items) >= _GROUP:
             self.store()
 
@@ -115,11 +115,11 @@ class EventGroup:
             decided, is_stored = [error] * len(items), True
         left: dict[int, Prepared] = {}
         for place, item in zip(items, decided, strict=True):
-            if isinstance(item, WalkerError):
-                self.results[place] = self.failure = _without_frames(item)
-            else:
+            if isinstance(item, tuple):
                 self.results[place] = item[1]
                 left[place] = item
+            else:
+                self.results[place] = self.failure = _without_frames(item)
         return {} if is_stored else left
 
     def _store_decided(self, items: Mapping[int, Prepared]) -> None:

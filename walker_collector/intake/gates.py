@@ -5,13 +5,10 @@ from typing import Any, Final, NamedTuple
 
 from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.status import EventStatus
-from walker_collector.events import CONSENT_AT
-from walker_collector.people.consent import ConsentStore
 from walker_collector.spool import State
 
 _WAITING: Final = State.WAITING
 _HELD: Final = State.HELD
-_NOTHING: Final[Mapping[str, Any]] = {}
 _NAMES_MAX: Final = 1_024
 """Names of events that are remembered."""
 
@@ -31,8 +28,7 @@ class _Gate(NamedTuple):
 class Gates:
     """Decides for each destination whether an event waits for it, is held or ignored."""
 
-    def __init__(self, destinations: Sequence[Destination], consents: ConsentStore) -> None:
-        self._consents = consents
+    def __init__(self, destinations: Sequence[Destination]) -> None:
         self._gates = [
             _Gate(
                 item.id,
@@ -43,37 +39,34 @@ class Gates:
             for item in destinations
         ]
         self.ids: Final = [gate.id for gate in self._gates]
-        self._all_open = not any(gate.ignores or gate.requires_consent for gate in self._gates)
-        self._any_requires = any(gate.requires_consent for gate in self._gates)
-        self._waiting: Final[Mapping[str, State]] = dict.fromkeys(self.ids, _WAITING)
-        self._accepted: Final = dict[str, EventStatus](dict.fromkeys(self.ids, "accepted"))
-        self._last: tuple[Mapping[str, Any] | None, set[str]] = None, set()
-        """The consent that decided last, and names of events that all destinations take then."""
+        self.require_consent: Final = any(gate.requires_consent for gate in self._gates)
+        """Whether consent decides on any event."""
+        self.waiting: Final[Mapping[str, State]] = dict.fromkeys(self.ids, _WAITING)
+        self.accepted: Final = dict[str, EventStatus](dict.fromkeys(self.ids, "accepted"))
+        """The states and answers of an event that all destinations take."""
+        self.taken: tuple[Mapping[str, Any] | None, set[str]] = None, set()
+        """The consent noted last, and names of events that all destinations take then."""
 
     def decide(
-        self, event: Mapping[str, Any], body: bytes, person: str
+        self, name: str, consent: Mapping[str, Any], body: bytes
     ) -> tuple[Mapping[str, State], dict[str, EventStatus]]:
         """Return the first state of an event for each destination, and the first answers.
 
-        Where the event waits for all destinations, the states are the same object each time.
-        `event` has at least the parts that it is decided by: name, consent, and the mark of that.
+        `consent` holds for the event, `body` is its JSON. Where the event waits for all
+        destinations, the states are the same object each time.
         """
-        if self._all_open:
-            return self._waiting, self._accepted.copy()
-        name, own, since = event["name"], event.get("consent"), event.get(CONSENT_AT)
-        consent = self._consents.decide(own, person, since) if self._any_requires else _NOTHING
-        # Mostly the same for many people, of whom nothing is known: the default.
-        last, taken = self._last
-        if consent is last and name in taken:
-            return self._waiting, self._accepted.copy()
         states, statuses = self._decide(name, consent, body)
         if len(states) == len(self.ids) and _HELD not in states.values():
-            if consent is not last or len(taken) >= _NAMES_MAX:
-                self._last = consent, {name}
-            else:
-                taken.add(name)
-            return self._waiting, statuses
+            return self.waiting, statuses
         return states, statuses
+
+    def note_taken(self, name: str, consent: Mapping[str, Any]) -> None:
+        """Note that all destinations take events of this name with this consent."""
+        last, names = self.taken
+        if consent != last or len(names) >= _NAMES_MAX:
+            self.taken = consent, {name}
+        else:
+            names.add(name)
 
     def _decide(
         self, name: str, consent: Mapping[str, Any], body: bytes

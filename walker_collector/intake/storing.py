@@ -58,9 +58,9 @@ class Storing:
     def store_one(self, item: Undecided) -> tuple[Prepared, bool]:
         """Decide on an event, and store it as `store_undecided` does; raise why it is refused."""
         (decided,), is_stored = self.store_undecided([item])
-        if isinstance(decided, WalkerError):
-            raise decided
-        return decided, is_stored
+        if isinstance(decided, tuple):
+            return decided, is_stored
+        raise decided
 
     def store_undecided(
         self, items: Sequence[Prepared | Undecided], as_of: int | None = None
@@ -82,7 +82,7 @@ class Storing:
             self._decisions.decide_rest(items, decided, pending)
             return bool(pending) and self._store_learning(_records(decided), pending)
 
-        keys = {key for item in items if isinstance(item, Undecided) for key in item.keys}
+        keys = {key for item in items if not isinstance(item, tuple) for key in item.keys}
         is_stored = self._learn(work, keys, as_of)
         if is_stored:
             self._note_stored(_records(decided), overtaken=overtaken)
@@ -142,9 +142,9 @@ class Storing:
 
 def _version(items: Sequence[Prepared | Undecided]) -> int | None:
     """Return the first version of the consents that decided on any of the events."""
-    versions = [item[2] for item in items if not isinstance(item, Undecided)]
+    versions = [item[2] for item in items if isinstance(item, tuple)]
     return min(versions, default=None)
 
 
 def _records(decided: Sequence[Prepared | WalkerError]) -> list[NewEvent]:
-    return [item[0] for item in decided if not isinstance(item, WalkerError)]
+    return [item[0] for item in decided if isinstance(item, tuple)]
