@@ -231,6 +231,19 @@ class Context:
         proceed = item.context.proceed
         return proceed is None or proceed()
 
+    def may_all_proceed(self, items: Sequence["Item"]) -> bool:
+        """Return whether all of these events may still be sent, with one question for a batch.
+
+        For a destination that makes one call for many events. After False it asks
+        `may_proceed` about each: some of them may still be sent.
+        """
+        proceed = items[0].context.proceed if items else None
+        ask_all = getattr(proceed, "of_all", None)  # the collector's own
+        if ask_all is None:
+            return all(map(self.may_proceed, items))
+        found: bool = ask_all(items)
+        return found
+
 
 class PushContext(Struct, eq=False, gc=False):  # one is made per event
     """The context of one event, passed to `push`; also the scope of the mapping values.

@@ -7,7 +7,7 @@ the collector whether to.
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
 import orjson
@@ -57,16 +57,20 @@ class Delivery:
         self._mode = mode
 
     def deliver(
-        self, deliveries: Sequence[EventDelivery], now: float | None = None
+        self,
+        deliveries: Sequence[EventDelivery],
+        now: float | None = None,
+        may_all_proceed: Callable[[], bool] = lambda: False,
     ) -> dict[ApiName, Exception]:
         """Send the operations of all deliveries, in order for each event and each person.
 
         Sets `done`, `failed` and `error` of each delivery. A refused operation stops no other.
         After an undecided one, nothing more of the same person is sent; after an error of a whole
         API (unreachable, or it asks to wait), nothing more is sent there. Returns those errors by
-        API. `now` is in unix seconds.
+        API. `now` is in unix seconds. After `may_all_proceed` the events are not asked about one by
+        one.
         """
-        sender = _Sender(self._clients, time.time() if now is None else now)
+        sender = _Sender(self._clients, time.time() if now is None else now, may_all_proceed)
         tasks: list[Task] = []
         for delivery in deliveries:
             operations, progress = delivery.plan.operations, delivery.progress
@@ -94,8 +98,9 @@ class _Sender:
     obstacles: None as long as nothing has failed, as almost always.
     """
 
-    def __init__(self, clients: Clients, now: float) -> None:
+    def __init__(self, clients: Clients, now: float, may_all_proceed: Callable[[], bool]) -> None:
         self.obstacles: Obstacles | None = None
+        self._may_all_proceed = may_all_proceed
         self._clients = clients
         self._now = now
         self._searches = 0
@@ -260,6 +265,8 @@ class _Sender:
         if not tasks:
             return tasks
         self._clients.limits[tasks[0].operation.api].wait()
+        if self.obstacles is None and self._may_all_proceed():
+            return tasks
         asked: EventDelivery | None = None
         is_any_stopped = False
         for task in tasks:

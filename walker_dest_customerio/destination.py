@@ -21,34 +21,33 @@ from walker_collector import (
     Rejected,
     Rule,
     SimulatedCalls,
+    SpoolError,
     hookimpl,
 )
 from walker_collector.clients import tls_context
 from walker_dest_customerio.account_check import account_problems
 from walker_dest_customerio.at_most_once import RestLater
 from walker_dest_customerio.clients import open_clients
+from walker_dest_customerio.consent_changes import consent_identify
 from walker_dest_customerio.delivery import Delivery
 from walker_dest_customerio.estimate import estimate
 from walker_dest_customerio.event_delivery import EventDelivery
-from walker_dest_customerio.identify_attributes import sendable
 from walker_dest_customerio.identify_cache import IdentifyCache, Overlay, workspace_of
-from walker_dest_customerio.identity import WrongIdentifier, as_kind, customer_id, key_of
+from walker_dest_customerio.identity import WrongIdentifier, as_kind, key_of
 from walker_dest_customerio.operations import (
     GUARDED,
     MESSAGE_PARTS,
     ApiName,
-    Identify,
     Json,
     Message,
     Operation,
 )
 from walker_dest_customerio.operations.occurrences import BLANK_NAME
-from walker_dest_customerio.plan import UNIDENTIFIED, Plan, identify_timestamp, plan, seconds
+from walker_dest_customerio.plan import UNIDENTIFIED, Plan, plan
 from walker_dest_customerio.rule_checks import advise, check_settings
 from walker_dest_customerio.sent_messages import check_listener, report
 from walker_dest_customerio.settings import (
     BY_ID,
-    ConsentAttributes,
     RuleSettings,
     Settings,
 )
@@ -233,17 +232,11 @@ class CustomerioDestination:
         overlay = Overlay(self._identify_cache(destination.settings))
         now = time.time()
         deliveries = [_delivery_of(item, overlay, now) for item in batch]
-        halted = self._ready_delivery().deliver(deliveries, now)
-        failures: dict[int, Exception] = {}
-        for at, delivery in enumerate(deliveries):
-            for operation in delivery.done:
-                if operation.is_remembered:
-                    operation.note(overlay.delivered, now)
-            for task in delivery.failed:
-                if not isinstance(task.error, Rejected):
-                    task.operation.doubt(overlay.delivered)
-            if delivery.error is not None:
-                failures[at] = delivery.error
+        halted = self._ready_delivery().deliver(
+            deliveries, now, partial(_may_all_proceed, batch, destination)
+        )
+        is_whole = not [one for one in deliveries if one.is_partial]
+        failures = {} if is_whole and overlay.keep() else _settle(deliveries, overlay, now)
         if destination.settings.forget_on and destination.forget is not None:
             for item, delivery in zip(batch, deliveries, strict=True):
                 if delivery.error is None or isinstance(delivery.error, Rejected):
@@ -259,6 +252,30 @@ class CustomerioDestination:
         if self._delivery is None:
             raise DestinationDown("not initialised")
         return self._delivery
+
+
+def _settle(
+    deliveries: Sequence[EventDelivery], overlay: Overlay, now: float
+) -> dict[int, Exception]:
+    """Remember what each event has brought about; return the failures by index."""
+    failures: dict[int, Exception] = {}
+    for at, delivery in enumerate(deliveries):
+        for operation in delivery.done:
+            if operation.is_remembered:
+                operation.note(overlay.delivered, now)
+        for task in delivery.failed:
+            if not isinstance(task.error, Rejected):
+                task.operation.doubt(overlay.delivered)
+        if delivery.error is not None:
+            failures[at] = delivery.error
+    return failures
+
+
+def _may_all_proceed(batch: Sequence[Item], destination: Context) -> bool:
+    try:
+        return destination.may_all_proceed(batch)
+    except SpoolError:  # each event is asked about then
+        return False
 
 
 def _is_made_anyway(operation: Operation, problem: str) -> bool:
@@ -339,47 +356,3 @@ def require_operations(planned: Plan) -> Plan:
     if not planned.operations:
         raise NothingToSend(f"the rule skips the event; {planned.lacks}")
     return planned
-
-
-def consent_identify(
-    update: Consent, state: Consent, person: Person | None, context: PushContext
-) -> Identify | None:
-    """Return the identify for a change of consent, or None without a person or attributes.
-
-    By default it updates only existing people (`_update`): a denial is no reason to create a
-    profile.
-    """
-    settings: Settings = context.settings
-    attributes = consent_attributes(settings.on_consent, update)
-    customer = None if person is None else customer_of(person, state, context)
-    if not attributes or customer is None:
-        return None
-    when = identify_timestamp(seconds(context.event), settings, time.time())
-    unix = settings.timestamps == "unix"
-    made, warnings = sendable({"_update": True, **attributes}, unix, time.time())
-    for warning in warnings:
-        context.destination.warn("onConsent: %s", warning)
-    return Identify(person=customer, attributes=made, timestamp=when)
-
-
-def consent_attributes(on_consent: Mapping[str, ConsentAttributes] | None, update: Consent) -> Json:
-    """Return the attributes for the granted and denied keys, in the order of the settings."""
-    attributes: Json = {}
-    for key, chosen in (on_consent or {}).items():
-        if key in update:
-            attributes.update(chosen.granted if update[key] else chosen.denied)
-    return attributes
-
-
-def customer_of(person: Person, state: Consent, context: PushContext) -> str | None:
-    """Return the customer id of a person known only by the collector's identifiers, or None.
-
-    It is resolved by `customerId` from an event that has these identifiers and nothing else.
-    """
-    names = {"id": person.id, "device": person.device, "session": person.session}
-    event: Json = {"user": {key: value for key, value in names.items() if value is not None}}
-    scope = PushContext(context.destination, event, state)
-    settings: Settings = context.settings
-    with suppress(WrongIdentifier):
-        return customer_id(settings.customer_id, settings.identifier, event, scope)
-    return None

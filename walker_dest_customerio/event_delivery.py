@@ -48,6 +48,11 @@ class EventDelivery(Struct, eq=False):
     is_stopped: bool = False
     has_earlier_attempts: bool = False
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether this attempt has not delivered all of the event."""
+        return bool(self.failed) or self.error is not None or self.has_earlier_attempts
+
 
 class Task(Struct, eq=False):
     """One operation of a delivery.

@@ -7,7 +7,7 @@ that workspace in this process. Changes by other processes are unknown; entries 
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import Final, Protocol
 from weakref import WeakSet, WeakValueDictionary
@@ -16,6 +16,10 @@ from walker_dest_customerio.identity import key_of
 
 _REMEMBERED_CLEARS: Final = 10_000
 """More than happen while a batch is in flight."""
+
+
+Sent = tuple[int, float, Sequence[str]]
+"""Attributes that were sent: fingerprint, until when they count, further keys of the person."""
 
 
 class IdentifyMemory(Protocol):
@@ -143,24 +147,34 @@ class IdentifyCache:
         A person cleared since then is not remembered: the order of the two at Customer.io is
         unknown, and remembering would suppress an identify that a new profile needs.
         """
-        hashes = tuple(map(hash, keys))
+        self.put_all({person: (fingerprint, until, keys)}, since)
+
+    def put_all(self, sent: Mapping[str, Sent], since: int | None = None) -> None:
+        """Remember what was sent for several people, by their customer ids; see `put`."""
         with self._lock:
-            is_old = since is not None and since != self.workspace.mark()
-            if is_old and self.workspace.cleared_since((key_of(person), *keys), since or 0):
-                return
-            known = self._entries.get(person)
-            if known is not None and known[3] == hashes:  # under the same keys, as mostly
-                self._entries[person] = (fingerprint, until, self._clock(), hashes)
-                self._entries.move_to_end(person)
-                return
-            named = dict.fromkeys((key_of(person), *keys))
-            others = tuple([hash(key) for key in named if _name_in(key) != person])
-            self._drop(person)
-            self._entries[person] = (fingerprint, until, self._clock(), others)
-            for key in others:
-                self._index(key, person)
-            if len(self._entries) > self._limit:
-                self._drop(next(iter(self._entries)))
+            now, mark = self._clock(), self.workspace.mark()
+            is_old = since is not None and since != mark
+            for person, (fingerprint, until, keys) in sent.items():
+                if is_old and self.workspace.cleared_since((key_of(person), *keys), since or 0):
+                    continue
+                hashes = tuple([hash(key) for key in keys])
+                known = self._entries.get(person)
+                if known is not None and known[3] == hashes:  # under the same keys, as mostly
+                    self._entries[person] = (fingerprint, until, now, hashes)
+                    self._entries.move_to_end(person)
+                else:
+                    self._remember_new(person, (fingerprint, until, keys), now)
+
+    def _remember_new(self, person: str, sent: Sent, now: float) -> None:
+        fingerprint, until, keys = sent
+        named = dict.fromkeys((key_of(person), *keys))
+        others = tuple([hash(key) for key in named if _name_in(key) != person])
+        self._drop(person)
+        self._entries[person] = (fingerprint, until, now, others)
+        for key in others:
+            self._index(key, person)
+        if len(self._entries) > self._limit:
+            self._drop(next(iter(self._entries)))
 
     def discard(self, person: str) -> None:
         with self._lock:
@@ -230,7 +244,19 @@ class Overlay:
         self._cache = cache
         self._mark = cache.workspace.mark()
         self._delivered: IdentifyMemory | None = None
-        self._changes: dict[str, tuple[int, float, Sequence[str]] | None] = {}
+        self._changes: dict[str, Sent | None] = {}
+        self._drops = False
+        """Whether anybody was dropped, who may be known in other caches, too."""
+
+    def keep(self) -> bool:
+        """Remember all changes at once, as everything was delivered; False if anybody is dropped.
+
+        The fast twin of notes through `delivered`.
+        """
+        if not self._drops:
+            sent = {person: change for person, change in self._changes.items() if change}
+            self._cache.put_all(sent, self._mark)
+        return not self._drops
 
     @property
     def delivered(self) -> IdentifyMemory:
@@ -249,9 +275,11 @@ class Overlay:
         self._changes[person] = (fingerprint, until, keys)
 
     def discard(self, person: str) -> None:
+        self._drops = True
         self._changes[person] = None
 
     def discard_people(self, keys: Sequence[str]) -> None:
+        self._drops = True
         gone = set(keys)
         own = [
             person

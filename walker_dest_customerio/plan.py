@@ -44,7 +44,7 @@ from walker_dest_customerio.rule_actions import (
     page_arguments,
     screen_arguments,
 )
-from walker_dest_customerio.settings import RuleSettings, Settings
+from walker_dest_customerio.settings import BY_ID, RuleSettings, Settings
 from walker_dest_customerio.untrusted import permitted
 
 _NO_SETTINGS = RuleSettings()
@@ -126,7 +126,7 @@ def plan(
     mapped = MappedEvent(
         event, data, context, settings, compiled.settings, compiled.name, seconds(event)
     )
-    person = customer_id(settings.customer_id, settings.identifier, event, context)
+    person = _person(settings, event, context)
     made = (
         _plan_anonymous(mapped, compiled)
         if person is None
@@ -137,6 +137,15 @@ def plan(
     elif made.operations and not context.trusted:
         made.operations = permitted(made.operations, rule, made.warnings)
     return made
+
+
+def _person(settings: Settings, event: Json, context: PushContext) -> str | None:
+    """Return the customer id of an event's person, or None if it is anonymous."""
+    if settings.customer_id is BY_ID and settings.identifier is None:  # as mostly
+        id_ = (event.get("user") or {}).get("id")
+        if type(id_) is str and id_ and not id_.isspace():
+            return id_
+    return customer_id(settings.customer_id, settings.identifier, event, context)
 
 
 def _plan_person(

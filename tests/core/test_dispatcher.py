@@ -636,6 +636,40 @@ def test_nothing_of_a_person_goes_out_once_their_erasure_began() -> None:
     assert kinds[2] == "not_attempted"
 
 
+def test_batch_is_asked_about_with_one_question() -> None:
+    made = Bench(plugin(), {"consent": {"marketing": True}})
+    asked: list[bool | list[bool]] = []
+
+    def push_batch(batch: Sequence[Item]) -> None:
+        context = batch[0].context.destination
+        asked.append(context.may_all_proceed(batch))
+        made.consents.record_consent({"marketing": False}, {"id": "u2"})
+        asked.append(context.may_all_proceed(batch))
+        asked.append([context.may_proceed(item) for item in batch])
+
+    made.cls = plugin(None, push_batch)
+    for person in ("u1", "u2"):
+        made.consents.record_consent({"marketing": True}, {"id": person})
+    made.kinds(entry(1, "u1"), entry(2, "u2"))
+    assert asked == [True, False, [True, False]]
+
+
+def test_batch_with_an_erased_person_may_not_go_as_a_whole() -> None:
+    made = Bench(plugin(), {})
+    asked: list[bool] = []
+
+    def push_batch(batch: Sequence[Item]) -> None:
+        context = batch[0].context.destination
+        asked.append(context.may_all_proceed(batch))
+        made.revoked.add(2)
+        asked.append(context.may_all_proceed(batch))
+        asked.append(context.may_all_proceed(()))
+
+    made.cls = plugin(None, push_batch)
+    made.kinds(entry(1, "a"), entry(2, "b"))
+    assert asked == [True, False, True]
+
+
 @pytest.mark.parametrize("hook", ["push", "returned", "raised", "consent"])
 def test_call_that_attempts_nothing_without_a_cause_has_failed(hook: str) -> None:
     later = NotAttempted("later")

@@ -11,7 +11,7 @@ from tests.emulator import Emulator
 from walker_collector import Collector, Person
 from walker_collector.flow import load_flow
 from walker_collector.simulation import Simulation
-from walker_dest_customerio.destination import customer_of
+from walker_dest_customerio.consent_changes import customer_of
 from walker_dest_customerio.identity import WrongIdentifier, as_kind, identifiers, key_of
 from walker_dest_customerio.sandbox import Sandbox
 

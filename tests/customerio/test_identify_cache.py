@@ -55,6 +55,38 @@ def test_identify_of_a_time_counts_for_no_later_ones() -> None:
         ]
 
 
+def test_batch_that_was_delivered_is_remembered_as_a_whole() -> None:
+    cache = cache_of()
+    overlay = Overlay(cache)
+    overlay.put("a", 1, ("email:a@x.org",), ALWAYS)
+    overlay.put("b", 2, (), ALWAYS)
+    overlay.put("a", 3, ("email:a@x.org",), ALWAYS)
+    assert overlay.keep()
+    assert [cache.get(person, NOW) for person in "ab"] == [3, 2]
+    assert cache.known_by(["email:a@x.org"]) == ["a"]
+
+
+def test_batch_that_drops_anybody_is_not_remembered_as_a_whole() -> None:
+    cache = cache_of()
+    for drop in (lambda overlay: overlay.discard("b"), lambda o: o.discard_people(("id:b",))):
+        overlay = Overlay(cache)
+        overlay.put("a", 1, (), ALWAYS)
+        drop(overlay)
+        assert not overlay.keep()
+        assert cache.get("a", NOW) is None
+
+
+def test_person_who_was_cleared_meanwhile_is_not_remembered_with_a_batch() -> None:
+    workspace = WorkspaceCaches()
+    cache = cache_of(workspace=workspace)
+    overlay = Overlay(cache)
+    overlay.put("a", 1, (), ALWAYS)
+    overlay.put("b", 2, (), ALWAYS)
+    workspace.clear(("id:a",))
+    assert overlay.keep()
+    assert [cache.get(person, NOW) for person in "ab"] == [None, 2]
+
+
 def test_age_of_nothing_remembers_nothing() -> None:
     cache = cache_of(age=0)
     cache.put("a", 1, (), ALWAYS)

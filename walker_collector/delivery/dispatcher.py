@@ -165,6 +165,19 @@ class _BatchInProgress:
             self.interrupted = True
         return proceeds
 
+    def may_all_proceed(self, places: Sequence[int]) -> bool:
+        """Return whether all of some items may still be sent: nothing has changed, as mostly."""
+        dispatcher, tasks, erasing = self.dispatcher, self.tasks, self.dispatcher.erasing
+        if not tasks or dispatcher.threads.abandoned:
+            return False
+        if self.claim is not None and not self._is_claimed(self.claim):
+            return False
+        if erasing.revoked or erasing.blocked or erasing.overtaking:
+            return False
+        if any(tasks[at].outcome is not NOT_ATTEMPTED for at in places):
+            return False
+        return self.snapshot.version == dispatcher.consents.version
+
     def _proceeds(self, at: int) -> bool:
         if not self.tasks or self.dispatcher.threads.abandoned:
             return False

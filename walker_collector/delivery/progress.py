@@ -1,7 +1,7 @@
 """The progress of one entry's delivery, part by part, kept in the spool."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, cast
 
 from msgspec import Struct
 
@@ -9,6 +9,7 @@ from walker_collector.config import PartState
 from walker_collector.delivery.pending_state import PendingState
 from walker_collector.delivery.task import BatchInProgress
 from walker_collector.errors import RetryLater, SpoolError
+from walker_collector.hookspecs import Item
 from walker_collector.spool import FRESH, Entry, SpoolUpdate, UpdateKind
 from walker_collector.text import storable
 
@@ -31,6 +32,11 @@ class EntryProgress(Struct, eq=False, gc=False):  # one is made per event
 
     def __call__(self) -> bool:
         return self._batch.may_proceed(self._at)
+
+    def of_all(self, items: Sequence[Item]) -> bool:
+        """Return whether all of some items of its batch may still be sent."""
+        places = [cast(EntryProgress, item.context.proceed)._at for item in items]
+        return self._batch.may_all_proceed(places)
 
     def state(self, part: str) -> PartState | None:
         return self.parts.get(part)

@@ -1,5 +1,6 @@
 """One entry of a batch on its way through a delivery."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -13,6 +14,8 @@ class BatchInProgress(Protocol):
     """A batch on its way, which knows whether its entry at an index may still be sent."""
 
     def may_proceed(self, at: int) -> bool: ...
+
+    def may_all_proceed(self, places: Sequence[int]) -> bool: ...
 
 
 class Task(Struct, eq=False, gc=False):  # one is made per event

@@ -96,6 +96,8 @@ class Operation:
 
 
 def id_problem(id_: str, what: str = "the id") -> str | None:
+    if 2 < len(id_) <= limits.PERSON_ID // 4:  # no character takes more than four bytes
+        return None
     if id_ in DOT_SEGMENTS:
         return f"{what} is one or two dots, which cannot stand in the path of a request"
     return length_problem(what, id_, limits.PERSON_ID)

@@ -1,5 +1,6 @@
 """Events, page views and screens, of people with a customer id and of anonymous ones."""
 
+from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 from attrs import define
@@ -18,6 +19,13 @@ from walker_dest_customerio.operations.base import (
 
 BLANK_NAME: Final = "the name is blank"
 """Customer.io refuses it, though walkerOS sends it: a rule's empty name is a name there."""
+
+
+@lru_cache(maxsize=1024)
+def name_problem(name: str) -> str | None:
+    """Return why Customer.io refuses a name, or None; of names there are few."""
+    name = name.strip()
+    return length_problem("the name", name, limits.EVENT_NAME) if name else BLANK_NAME
 
 
 @define
@@ -50,10 +58,7 @@ class Occurrence(Operation):
         return identifiers(self.identity)
 
     def problem(self, now: float) -> str | None:
-        identity, name = self.identity, self.name
-        if not name.strip():
-            return BLANK_NAME
-        return id_problem(identity) or length_problem("the name", name.strip(), limits.EVENT_NAME)
+        return name_problem(self.name) or id_problem(self.identity)
 
     def path_problem(self) -> str | None:
         return exact_id_problem(self.identity)
@@ -135,11 +140,9 @@ class Invite(Occurrence):
         return ["track_anonymous", None, self.summary]
 
     def problem(self, now: float) -> str | None:
-        if not self.name.strip():
-            return BLANK_NAME
-        if not is_email(self.identity):
-            return "the recipient is no email address"
-        return length_problem("the name", self.name.strip(), limits.EVENT_NAME)
+        if (problem := name_problem(self.name)) is not None:
+            return problem
+        return None if is_email(self.identity) else "the recipient is no email address"
 
     def path_problem(self) -> None:
         return None
