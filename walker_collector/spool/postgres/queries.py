@@ -11,6 +11,8 @@ from typing import Final
 
 from psycopg.sql import Identifier
 
+from walker_collector.spool.postgres.quick_statements import QuickStatement
+
 _NAME: Final = re.compile(r"^-- (\w+)$", re.MULTILINE)
 _FILES: Final = (
     "commits",
@@ -26,6 +28,8 @@ _FILES: Final = (
     "access",
 )
 
+_QUICK: Final = ("claim", "ack")
+
 
 class Queries:
     """The statements by their names, for one schema."""
@@ -36,6 +40,8 @@ class Queries:
         self._texts = {
             name: text.replace("{schema}", self._quoted).encode() for name, text in _all().items()
         }
+        self.quick = {name: QuickStatement(name, self._texts[name]) for name in _QUICK}
+        """Those that run for every batch, each in one session of a process."""
 
     def __getitem__(self, name: str) -> bytes:
         return self._texts[name]

@@ -110,7 +110,7 @@ class Claims:
 def _claim(database: Database, call: dict[str, Any], entries: Mapping[int, str]) -> Claimed:
     people = list({*entries.values()} - {""})
     call["marks"] = _array(marks_of_people(people))
-    ((version, any_others, there),) = database.rows("claim", call | chunks_of(entries))
+    ((version, any_others, there),) = database.quick_rows("claim", call | chunks_of(entries))
     erasing: Collection[str] = ()
     busy: Collection[str] = ()
     if any_others and version == call["version"]:

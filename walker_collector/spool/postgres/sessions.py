@@ -65,15 +65,21 @@ class Database:
         cursor = self.connection.execute(self.queries[name], values, binary=True)
         return cursor.fetchall()
 
+    def quick_rows(self, name: str, values: Mapping[str, Any]) -> list[Any]:
+        """Return the rows of a statement that runs for every batch, outside of transactions."""
+        if self.is_pooled:  # the session may be another one, without what was prepared
+            return self.rows(name, values)
+        return self.queries.quick[name].rows(self.connection, values)
+
     def rows_of_all(
         self, statements: Sequence[tuple[str, Mapping[str, Any]]], settings: Mapping[str, str]
     ) -> list[list[Any]]:
-        """Return the rows of each statement, sent together and run in one transaction.
+        """Return the rows of each quick statement, sent together and run in one transaction.
 
         `settings` are those of the session. Behind a pooler, the transaction gets them.
         """
         if len(statements) == 1 and not self.is_pooled:  # much cheaper
-            return [self.rows(*statements[0])]
+            return [self.quick_rows(*statements[0])]
         execute, queries = self.connection.execute, self.queries
         with self.connection.pipeline():
             if self.is_pooled:
