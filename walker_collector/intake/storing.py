@@ -130,7 +130,7 @@ class Storing:
         """Count events that were stored; if consent has changed, release those that it admits."""
         repeated = 0
         if records[0].mark or len(records) > 1:
-            repeated = sum([bool(record.repeats) for record in records])
+            repeated = sum([1 for record in records if record.repeats])
         self.repeated += repeated
         self.accepted += len(records) - repeated
         if overtaken:

@@ -64,11 +64,12 @@ class MemorySpool:
             check_not_overtaken(events, self.erasures)
             first, marks = self._seq + 1, marks_of(events)
             known = self._recent.numbers_of(marks, events[0].at) if marks else {}
-            new = without_repeats(events, known) if marks else events
+            any_repeated = bool(known) or len({*marks}) < len(marks)
+            new = without_repeats(events, known) if any_repeated else events
             seqs = range(first, first + len(new))
             runs = assign_seqs(new, first)
             self._seq += len(new)
-            if marks:
+            if any_repeated:
                 numbers = {event.mark: seq for event, seq in zip(new, seqs, strict=True)}
                 note_repeats(events, numbers, known)
 
@@ -159,14 +160,19 @@ class _RecentIds:
 
     def add_events(self, events: Iterable[NewEvent], seqs: Iterable[int]) -> None:
         """Keep the numbers of new events that have a mark."""
+        found = self._found
         for event, seq in zip(events, seqs, strict=True):
-            if event.mark:
-                self.add(event.mark, event.at, seq)
+            if mark := event.mark:
+                found.pop(mark, None)  # that of long ago: the new one is the last
+                found[mark] = (seq, event.at)
+        self._bound()
 
     def add(self, mark: bytes, at: int, seq: int) -> None:
         """Keep a mark with its time (ms) and number."""
-        found = self._found
-        found.pop(mark, None)
-        found[mark] = (seq, at)
-        for _ in range(len(found) - RECENT_MAX):
-            del found[next(iter(found))]
+        self._found.pop(mark, None)
+        self._found[mark] = (seq, at)
+        self._bound()
+
+    def _bound(self) -> None:
+        for _ in range(len(self._found) - RECENT_MAX):
+            del self._found[next(iter(self._found))]
