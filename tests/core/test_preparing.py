@@ -21,13 +21,12 @@ from walker_collector.intake.origin import Origin
 
 _NAMES = st.sampled_from(["page view", "order complete", "session start"])
 _CONSENT = st.sampled_from([None, None, None, MARKETING, WITHDRAWN, {}])
-_EVENTS = st.lists(
-    st.tuples(_NAMES, USERS, _CONSENT, st.booleans(), st.sampled_from(["", "e1", "e2"])),
-    max_size=8,
+_EVENT = st.tuples(_NAMES, USERS, _CONSENT, st.booleans(), st.sampled_from(["", "e1", "e2"]))
+_STATEMENT = st.tuples(
+    st.none() | st.none() | USERS.filter(bool), st.sampled_from([MARKETING, WITHDRAWN])
 )
-_SAID = st.lists(
-    st.tuples(st.none() | USERS.filter(bool), st.sampled_from([MARKETING, WITHDRAWN])), max_size=3
-)
+_EVENTS = st.lists(_EVENT, min_size=1, max_size=4)
+_STEPS = st.lists(_EVENT | _STATEMENT, max_size=6)
 
 
 def _down(context: Any) -> None:
@@ -54,21 +53,25 @@ def _received(item: Any) -> Received:
     return Received(event if consent is None else {**event, "consent": consent}, trusted=trusted)
 
 
-@given(_EVENTS, _SAID, _EVENTS)
+@given(_EVENTS, _STEPS)
 @examples(10)
-def test_event_is_decided_as_decisions_would(before: Any, said: Any, then: Any) -> None:
+def test_event_is_decided_as_decisions_would(before: Any, steps: Any) -> None:
     with ExitStack() as stack:
         collector = _collector(stack)
+        collector.consent(MARKETING)
         collector.push_from(None, [*map(_received, before)])
-        for user, update in said:
-            collector.consent(update, user) if user else collector.consent(update)
         intake = collector._life.runtime.intake
         preparing = intake._preparing
         made: list[Any] = []
         preparing._completion = cast(Completion, _Noting(preparing._completion, made))
         group = EventGroup(intake._storing, lambda events: None)
         prepare = preparing.of(Origin(recent=1_000), group)
-        for sender in map(_received, [*before, *then]):
+        for step in [*before, *steps, *before]:
+            if len(step) == 2:
+                user, update = step
+                collector.consent(update, user) if user else collector.consent(update)
+                continue
+            sender = _received(step)
             open_keys = None if group.is_decided else group.open_keys
             found = prepare(sender.event, sender)
             has_id = bool(whole(sender.event).get("id"))
@@ -84,7 +87,7 @@ def test_event_is_decided_as_decisions_would(before: Any, said: Any, then: Any) 
                 assert found.keys == other.keys
             group.add(found)
         group.store()
-        assert len(group.results) == len(before) + len(then)
+        assert len(group.results) == len(made)
 
 
 def test_usual_event_needs_no_other_decision(monkeypatch: pytest.MonkeyPatch) -> None:
