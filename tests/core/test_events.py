@@ -31,7 +31,9 @@ from walker_collector.events import (
     complete,
     decode,
     encode,
+    event_of_json,
     split_name,
+    whole,
 )
 from walker_collector.intake.reading import readable
 from walker_collector.version import __version__
@@ -438,6 +440,13 @@ def test_depth_is_bounded_whatever_it_is_made_of(kind: str) -> None:
     message = refused(nested(9, kind), Bounds(depth=10))
     assert message.startswith("data.x.")
     assert "nested too deeply (collector.maxDepth)" in message
+
+
+@pytest.mark.parametrize("levels", [900, 1_100, 1_300, 5_000])
+def test_json_of_many_levels_is_an_error_of_its_event(levels: int) -> None:
+    text = b'{"name":"a b","data":%b1%b' % (b'{"x":' * levels, b"}" * (levels + 1))
+    with pytest.raises(EventError):
+        encode(completed(whole(event_of_json(text, WIDE))), WIDE)
 
 
 def test_many_shallow_values_are_not_deep() -> None:

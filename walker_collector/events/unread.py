@@ -74,24 +74,31 @@ class UnreadEvent(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     user: dict[str, Any] | None = None
     nested: list[_Object] | None = None
     consent: dict[str, bool] | UnsetType = UNSET
-    id: str | int | None = None
+    id: str | UnsetType = UNSET
     trigger: str | None = None
     entity: str | None = None
     action: str | None = None
     timestamp: int | float | str | None = None
     timing: int | float | None = None
     source: dict[str, Any] | None = None
-    text: bytes = _Text()
+    text: _Text = _Text()
 
     def whole(self) -> dict[str, Any]:
-        """Return the event as an object of JSON; parts that are null are left out."""
-        event: dict[str, Any] = orjson.loads(self.text)
+        """Return the event as an object of JSON; parts that are null are left out.
+
+        Raises EventError where it is nested too deeply to be read, which msgspec passes over.
+        """
+        try:
+            event: dict[str, Any] = orjson.loads(self.text)
+        except ValueError as error:
+            raise EventError(f"event is not JSON: {error}"[:200]) from None
         return {key: value for key, value in event.items() if value is not None}
 
     def set_user(self, user: dict[str, Any]) -> None:
         """Give the event another user."""
         self.user = user
-        self.text = b'%b,"user":%b}' % (self.text[:-1], orjson.dumps(user))
+        text = b'%b,"user":%b}' % (self.text[:-1], orjson.dumps(user))
+        self.text = text  # type: ignore[assignment]  # its type only keeps JSON out
 
 
 def whole(event: Mapping[str, Any] | UnreadEvent) -> Mapping[str, Any]:
@@ -116,7 +123,7 @@ def read_event(text: bytes) -> UnreadEvent | None:
         return None
     if event.name in COMMANDS or not _is_sound(text):
         return None
-    event.text = text.strip()
+    event.text = text.strip()  # type: ignore[assignment]  # as in `set_user`
     return event
 
 
@@ -139,7 +146,7 @@ def read_events(text: bytes) -> UnreadEvent | list[UnreadEvent] | None:
             event = _read_one(raw)
             if event.name in COMMANDS:
                 return None
-            event.text = bytes(raw)
+            event.text = bytes(raw)  # type: ignore[assignment]  # as in `set_user`
             events.append(event)
         return events
     except _NOT_USUAL:
@@ -178,7 +185,8 @@ def complete_unread(
     such; `stated_by`: its consent is everything that its person grants, by this stamp at the
     latest.
     """
-    text, id_, moment, consent = event.text, event.id, event.timestamp, event.consent
+    text: bytes = event.text
+    id_, moment, consent = event.id, event.timestamp, event.consent
     timestamp = now if moment is None else _time(moment, now, defaults.period)
     # Leaving a character out takes less than counting it, if there are few.
     brackets = 2 * len(text) - len(text.replace(b"{", b"")) - len(text.replace(b"[", b""))
@@ -186,7 +194,7 @@ def complete_unread(
         return None
     if timestamp is None or bounds.depth < _LEVELS:
         return None
-    if id_ == 0 or (id_ and may_need_check(str(id_))):
+    if id_ is not UNSET and may_need_check(id_):
         return None
     decisive: dict[str, Any] = {"name": event.name, "id": "", "user": event.user or {}}
     others = ""
@@ -208,15 +216,16 @@ def complete_unread(
         if consent is not UNSET or untrusted:
             stamp = stated_by and min(timestamp * 1_000, stated_by)
             others += _marks(consent, untrusted, stamp, decisive)
-        if len(text) * _GROWTH + len(others) + _ADDED > bounds.bytes:
+        if len(text) * _GROWTH + 4 * len(others) + _ADDED > bounds.bytes:
             return None
         # Both count their calls, so nothing may be amiss with the event after this.
         source = _source(event, defaults)
     except EventError:
         return None
-    decisive["id"] = shown = str(id_) if id_ else defaults.new_id()
+    decisive["id"] = shown = defaults.new_id() if id_ is UNSET else id_
     shown_timing = timing_text(timing) if event.timing is None else ""
-    shown_id = "" if shown is id_ else f',"id":"{shown}"'
+    # An id that may be spelt with escapes is written once more: it is looked for as it is usual.
+    shown_id = "" if shown is id_ and b"\\" not in text else f',"id":{_text(shown)}'
     shown_time = "" if timestamp is moment else f',"timestamp":{timestamp}'
     more = f"{more}{shown_timing}{shown_id}{shown_time}{source}{others}}}"
     # The JSON of every event begins with its name.

@@ -16,9 +16,13 @@ _SCALAR: Final = str | int | float | bool | None
 Decode = Callable[[bytes], Any]
 
 
+class _NoEvent(msgspec.Struct, tag_field="name", tag="", gc=False):
+    """No event. Without it, an only structure would fit none if its name is not ASCII (msgspec)."""
+
+
 def decoder_of(kinds: Sequence[type[msgspec.Struct]]) -> Decode:
     """Return the function that decodes the events of any of these structures, by their names."""
-    return msgspec.json.Decoder(Union[tuple(kinds)]).decode  # noqa: UP007 - of those made here
+    return msgspec.json.Decoder(Union[(_NoEvent, *kinds)]).decode
 
 
 def structure_of_event(

@@ -327,6 +327,14 @@ def test_events_of_many_names_have_a_rule_each() -> None:
         assert (event["name"], found) == (name, {"a": name})
 
 
+def test_an_only_name_may_have_any_letters() -> None:
+    rules = rules_of(DestinationConfig())
+    assert rules is not None
+    rules.note_whole("größe wahl", rules.decode)
+    event, _, _ = partially(rules, body_of({"name": "größe wahl"}))
+    assert event["name"] == "größe wahl"
+
+
 def test_events_of_commands_and_of_names_without_end_are_decoded_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
