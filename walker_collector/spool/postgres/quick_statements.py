@@ -6,6 +6,7 @@ each batch, that was a third of what a claim and an acknowledgement took of the 
 
 import re
 from collections.abc import Callable, Mapping
+from hashlib import blake2b
 from typing import Any, Final
 
 import psycopg
@@ -17,19 +18,23 @@ from psycopg.pq.abc import PGconn, PGresult
 _PLACE: Final = re.compile(rb"%\((\w+)\)s")
 _NOT_PREPARED: Final = b"26000"
 """SQLSTATE of a statement that the session has not, or not any more."""
+_PREPARED_BEFORE: Final = b"42P05"
+"""SQLSTATE of a statement whose name the session has already."""
 
 
 class QuickStatement:
     """A statement whose values are numbers, text, and lists of numbers or bytes.
 
-    It must not be part of a transaction. Of its rows, numbers and booleans are read.
+    It must not be part of a transaction. Of its rows, numbers and booleans are read. It serves one
+    connection at a time: a thread that runs it in another one has to wait for its turn.
     """
 
     def __init__(self, name: str, text: bytes) -> None:
-        self._name = b"walker_" + name.encode()
         self._keys = list(dict.fromkeys(found.decode() for found in _PLACE.findall(text)))
         places = {key.encode(): b"$%d" % at for at, key in enumerate(self._keys, 1)}
         self._text = _PLACE.sub(lambda found: places[found[1]], text)
+        # Of its text: so what a session has by this name is this very statement.
+        self._name = f"walker_{name}_{blake2b(self._text, digest_size=8).hexdigest()}".encode()
         self._prepared_in: object = None
 
     def rows(
@@ -58,7 +63,8 @@ class QuickStatement:
 
     def _prepare(self, pgconn: PGconn) -> None:
         made = pgconn.prepare(self._name, self._text)
-        if made.status != ExecStatus.COMMAND_OK:
+        state = made.error_field(DiagnosticField.SQLSTATE)
+        if made.status != ExecStatus.COMMAND_OK and state != _PREPARED_BEFORE:
             raise _error_of(made)
         self._prepared_in = pgconn
 

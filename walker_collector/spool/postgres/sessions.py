@@ -28,8 +28,9 @@ from walker_collector.spool_settings import url_parameters
 
 T = TypeVar("T")
 
+_ENCODING: Final = {"client_encoding": "utf8"}
+"""Whatever the url says, or the environment: names and ids are of any characters."""
 _OPTIONS: Final = {
-    "client_encoding": "utf8",
     "connect_timeout": 5,  # seconds
     "keepalives": 1,
     "keepalives_idle": 10,
@@ -332,12 +333,13 @@ def name_of(place: Place, url: str) -> str:
 
 
 def _options(url: str, schema: str) -> dict[str, Any]:
-    """Return the options of a connection that its url does not set.
+    """Return the options of a connection: its encoding, and those that its url does not set.
 
     The name is that of the session in `pg_stat_activity`: other spools have other sessions.
     """
     options = {"application_name": f"walker-collector {schema}"[:_NAME], **_OPTIONS}
-    return {key: value for key, value in options.items() if key not in _parsed(url)}
+    given = _parsed(url)
+    return _ENCODING | {key: value for key, value in options.items() if key not in given}
 
 
 def _parsed(url: str) -> Mapping[str, Any]:
