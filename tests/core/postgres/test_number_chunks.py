@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from walker_collector.spool.postgres.number_chunks import chunks_of
 
-NUMBERS = st.sets(st.integers(1, 500) | st.integers(1, 2**62))
+NUMBERS = st.sets(st.integers(-500, 500) | st.integers(-(2**62), 2**62))
 
 
 @given(NUMBERS)

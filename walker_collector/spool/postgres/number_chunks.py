@@ -13,23 +13,19 @@ _APART: Final = 16
 
 def chunks_of(seqs: Iterable[int]) -> dict[str, list[Any]]:
     """Return numbers as two lists: the first of each chunk, and a byte of 0 or 1 for each in it."""
-    firsts: list[int] = []
-    flags: list[bytes] = []
-    members: list[int] = []
-    first = last = -_APART
+    chunks: list[list[int]] = []
+    chunk: list[int] = []
     for seq in sorted(seqs):
-        if seq - last > _APART:
-            flags += [_flags(first, members)] if members else []
-            firsts.append(seq)
-            first, members = seq, []
-        members.append(seq)
-        last = seq
-    flags += [_flags(first, members)] if members else []
-    return {"firsts": firsts, "flags": flags}
+        if not chunk or seq - chunk[-1] > _APART:
+            chunk = []
+            chunks.append(chunk)
+        chunk.append(seq)
+    return {"firsts": [chunk[0] for chunk in chunks], "flags": list(map(_flags, chunks))}
 
 
-def _flags(first: int, members: list[int]) -> bytes:
-    flags = bytearray(members[-1] - first + 1)
-    for seq in members:
+def _flags(chunk: list[int]) -> bytes:
+    first = chunk[0]
+    flags = bytearray(chunk[-1] - first + 1)
+    for seq in chunk:
         flags[seq - first] = 1
     return bytes(flags)

@@ -162,8 +162,8 @@ _LEAVING_FOR: Final = (
 
 
 def runs_of(numbers: Iterable[int]) -> Runs:
-    """Return numbers, each given once, as runs."""
-    seqs = sorted(numbers)
+    """Return numbers as runs."""
+    seqs = sorted({*numbers})
     if not seqs:
         return []
     if seqs[-1] - seqs[0] == len(seqs) - 1:  # mostly
@@ -237,7 +237,7 @@ def ack(
     """Acknowledge events for a destination; delete those without other subscribers."""
     if not entries:
         return Deleted(0, 0, known)
-    runs = runs_of({entry[0] for entry in entries})
+    runs = runs_of([entry[0] for entry in entries])
     # First those of this destination alone, which are most: deleting takes no room, so that a full
     # disk empties, and nothing has to be read.
     alone = known.subscribers[frozenset((destination,))]
