@@ -142,7 +142,8 @@ def plan(
 def _person(settings: Settings, event: Json, context: PushContext) -> str | None:
     """Return the customer id of an event's person, or None if it is anonymous."""
     if settings.customer_id is BY_ID and settings.identifier is None:  # as mostly
-        id_ = (event.get("user") or {}).get("id")
+        user = event.get("user")  # a policy may have made anything of it
+        id_ = user.get("id") if type(user) is dict else None
         if type(id_) is str and id_ and not id_.isspace():
             return id_
     return customer_id(settings.customer_id, settings.identifier, event, context)

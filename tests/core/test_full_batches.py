@@ -60,6 +60,10 @@ class Worker:
     def settle(self, batch: Batch) -> None:
         self._pending.flight.settle_delivered(batch)
 
+    def retry(self, batch: Batch, ms: int) -> None:
+        """Have the entries of a batch wait for a retry in so many ms."""
+        self._pending.flight.retry_later(batch, self._state.now() + ms)
+
 
 def people(batch: Batch) -> str:
     return "".join(entry[1].removeprefix("id:") for entry in batch.entries)
@@ -117,6 +121,26 @@ def test_freed_events_wait_no_longer_than_the_linger(worker: Worker) -> None:
     assert worker.next() == LINGER
     worker.clock.advance(LINGER)
     assert people(worker.take()) == "ab"
+
+
+def test_an_idle_person_waits_for_no_backlog_of_others(worker: Worker) -> None:
+    (under_way,) = busy(worker, ["abcd"])
+    worker.add("abcd" * 20 + "x")
+    began = worker.clock()
+    while not isinstance(found := worker.next(), Batch):  # another thread, which has nothing to do
+        assert worker.clock() - began <= LINGER
+        worker.clock.advance(LINGER // 2)
+        worker.settle(under_way)
+        under_way = worker.take()
+        assert people(under_way) == "abcd"
+    assert people(found) == "x"
+
+
+def test_a_retry_that_is_due_waits_for_no_linger(worker: Worker) -> None:
+    worker.add("ab")
+    worker.retry(worker.take(hurried=True), LINGER // 2)
+    worker.add("x")
+    assert worker.next() == LINGER // 2
 
 
 def test_flush_takes_freed_events_at_once(worker: Worker) -> None:

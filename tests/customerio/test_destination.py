@@ -114,6 +114,12 @@ def test_event_that_names_nobody_is_rejected_with_the_settings_to_look_at(either
         either.push(either.item(event_of(user={})))
 
 
+@pytest.mark.parametrize("user", ["redacted", ["u1"], 1, None])
+def test_a_user_that_a_policy_has_replaced_names_nobody(either: Ready, user: object) -> None:
+    with pytest.raises(Unidentified):
+        either.push(either.item(event_of(user=user)))
+
+
 def test_batch_delivers_all_and_names_the_failures_by_index(
     either: Ready, customerio: Sandbox
 ) -> None:

@@ -167,6 +167,12 @@ class _BatchInProgress:
 
     def may_all_proceed(self, places: Sequence[int]) -> bool:
         """Return whether all of some items may still be sent: nothing has changed, as mostly."""
+        proceed = self._all_proceed(places)
+        if not proceed:
+            self.interrupted = True
+        return proceed
+
+    def _all_proceed(self, places: Sequence[int]) -> bool:
         dispatcher, tasks, erasing = self.dispatcher, self.tasks, self.dispatcher.erasing
         if not tasks or dispatcher.threads.abandoned:
             return False

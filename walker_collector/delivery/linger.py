@@ -40,7 +40,10 @@ class Linger:
 
     def taken(self, now: int, *, is_any_left: bool) -> None:
         """Note that a batch was taken; `is_any_left`: without some that are ready."""
-        self.first_at = now if is_any_left else 0
+        if not is_any_left:
+            self.first_at = 0
+        elif not self.is_behind:  # else some are ready for long, behind freed ones
+            self.first_at = now
         self.is_behind = self.is_behind and is_any_left
 
     def left(self, now: int, *, others_in_flight: bool) -> int:

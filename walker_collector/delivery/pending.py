@@ -172,16 +172,22 @@ class PendingEvents:
             if not (hurried or retries.due) and now - linger.first_at < linger.age:
                 wait = linger.left(now, others_in_flight=bool(state.in_flight))
             if wait and len(queue.ready) < self._batch_size:
-                return Wait(wait)
+                return self._wait(wait, now)
             # None although entries are ready: their people are busy, and they were parked, or too
             # few are left to fill a batch.
             if batch := self._next_batch(now, health, self._batch_size if wait else 1):
                 return batch
         if has_read and state.window.wants_refill(len(queue), state.bytes):
             return _AGAIN
-        if wait and queue.ready:
-            return Wait(wait)
-        return Wait(max(1, retries.later[0][0] - now)) if retries.later else _IDLE
+        return self._wait(wait if queue.ready else 0, now)
+
+    def _wait(self, linger: int, now: int) -> Wait:
+        """Return the wait for the end of the linger (0: there is none) or the next retry."""
+        later = self.state.queue.retries.later
+        waits = [linger] if linger else []
+        if later:
+            waits.append(max(1, later[0][0] - now))
+        return Wait(min(waits)) if waits else _IDLE
 
     def paused(self, now: int, health: Health) -> int | None:
         """Return the wait (ms) before the destination's health allows a delivery to start.

@@ -46,8 +46,8 @@ from walker_collector.mapping.structures import (
 )
 from walker_collector.mapping.values import node_of
 
-_NAMES_MAX: Final = 1024
-"""Event names that are remembered; events of others are decoded whole."""
+_NAMES_MAX: Final = 256
+"""Event names that are remembered; events of others are decoded whole. Each takes longer to add."""
 _NAME_MAX: Final = 100
 """Characters of a name, and hardly any has as many; events of longer ones are decoded whole."""
 _MISFITS: Final = 10

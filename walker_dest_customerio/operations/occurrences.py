@@ -1,6 +1,5 @@
 """Events, page views and screens, of people with a customer id and of anonymous ones."""
 
-from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 from attrs import define
@@ -19,12 +18,15 @@ from walker_dest_customerio.operations.base import (
 
 BLANK_NAME: Final = "the name is blank"
 """Customer.io refuses it, though walkerOS sends it: a rule's empty name is a name there."""
+_SURELY_SHORT: Final = limits.EVENT_NAME // 4
+"""Characters of a name that is within the limit, whatever they are."""
 
 
-@lru_cache(maxsize=1024)
 def name_problem(name: str) -> str | None:
-    """Return why Customer.io refuses a name, or None; of names there are few."""
+    """Return why Customer.io refuses a name, or None."""
     name = name.strip()
+    if 0 < len(name) <= _SURELY_SHORT:
+        return None
     return length_problem("the name", name, limits.EVENT_NAME) if name else BLANK_NAME
 
 
