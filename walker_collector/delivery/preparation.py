@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CONSENT_CHANGED: Final = "walker consent"
 """The event name of a change of consent in the queues of destinations that listen to it."""
+_MISFIT: Final = (msgspec.MsgspecError, ValueError)
 _UNMATCHED_MAX: Final = 50
 """Names of events without a rule that are logged, once each."""
 _REFUSED: Final = Outcome("rejected", UNMATCHED, found_by_plugin=True)
@@ -144,11 +145,11 @@ class Preparation:
             return False
 
     def _map_whole(
-        self, task: Task, snapshot: ConsentSnapshot, misfit: "Decode | None" = None
+        self, task: Task, snapshot: ConsentSnapshot, event: Event | None = None
     ) -> Item | Outcome:
-        """Map an event that is decoded as a whole; `misfit` could not decode it in part."""
+        """Map an event that is decoded as a whole, as it may be already."""
         entry, destination = task.entry, self._destination
-        event = decode(entry[3])
+        event = decode(entry[3]) if event is None else event
         attempt = self._attempts.get(entry[0], FRESH)
         parts, refusals = attempt.parts, attempt.refusals
         progress = self._progress_of(entry, parts, refusals, task.batch, task.at)
@@ -156,9 +157,6 @@ class Preparation:
         context = context_for(
             destination, basis, event, attempt, progress, progress, task.person, entry[1]
         )
-        if misfit is not None and self._partial is not None:
-            with self._learning:
-                self._partial.note_whole(event["name"], misfit)
         if event["name"] == CONSENT_CHANGED:
             task.notice = not destination.relays
             return Item(event, MISSING, None, context)
@@ -186,11 +184,14 @@ class Preparation:
         seq, key, _, body = entry
         partial = self._partial
         assert partial is not None
-        decode = partial.decode
+        decode_part = partial.decode
         try:
-            read = decode(body)
-        except (msgspec.MsgspecError, ValueError):  # it does not fit
-            return self._map_whole(task, snapshot, decode)
+            read = decode_part(body)
+        except _MISFIT:
+            event = decode(body)
+            read = self._decoded_anew(event["name"], body, decode_part)
+            if read is None:
+                return self._map_whole(task, snapshot, event)
         rule = partial.of_kind[type(read)]
         basis = snapshot.bases[key]
         if read.consent or read.since:
@@ -221,6 +222,19 @@ class Preparation:
         if self._warns_unmatched and rule.rule is None:
             self._warn_unmatched(rule.name)
         return Item(event, data, rule.rule, context)
+
+    def _decoded_anew(self, name: str, body: bytes, failed: "Decode") -> Any:
+        """Return an event of this name in part, which `failed` did not decode; None: it fits none.
+
+        The first event of a name has its rule made.
+        """
+        assert self._partial is not None
+        with self._learning:
+            is_replaced = self._partial.note_whole(name, failed)
+        try:
+            return self._partial.decode(body) if is_replaced else None
+        except _MISFIT:
+            return None
 
     def _not_mapped(self, outcome: str, consent: Consent) -> Outcome:
         if outcome == "ignored":

@@ -7,10 +7,10 @@ in dicts, and read as attributes half of the mapping.
 Parts of the event (`data`, `user`, ...) that the destination or a function-like value reads are
 decoded whole, as dicts: together they are the event that the destination gets. The other parts are
 decoded into structures, and only as far as the rule reads them. There is one for each name of an
-event, and msgspec finds it by the name. An event that does not fit (of a new name, or with text
-where the rule reads on in an object) raises ValidationError, and is decoded as a whole. At first
-only scalars fit as values, since the mapping need not look at them; after a few events with others,
-values of any type do.
+event, made when the first one comes, and msgspec finds it by the name. An event that does not fit
+(text where the rule reads on in an object) raises ValidationError, and is decoded as a whole. At
+first only scalars fit as values, since the mapping need not look at them; after a few events with
+others, values of any type do.
 The JSON is `encode`'s: no integer in it is beyond 64 bits, which msgspec and orjson read unalike.
 """
 
@@ -79,7 +79,7 @@ class PartialRules:
     """The partial rules of a destination, which reads no other `parts` of its events.
 
     decode: returns an event's JSON as the structure of a rule, or raises ValidationError if it fits
-        none: then decode the whole, and call `note_whole`. It is replaced by that call.
+        none: then call `note_whole`, which may replace it, and else decode the whole.
     of_kind: the rule of each structure.
 
     `steps_of` returns the steps for all events of a name, None if the event has to be seen first.
@@ -93,14 +93,16 @@ class PartialRules:
         self.of_kind: dict[type, PartialRule] = {}
         self.decode: Decode = _fits_none
 
-    def note_whole(self, name: Any, decode: Decode) -> None:
-        """Note that `decode` did not take an event of a name, so that it may take the next one.
+    def note_whole(self, name: Any, decode: Decode) -> bool:
+        """Note that `decode` did not take an event of a name; return whether it is another one now.
 
         A new name gets its rule; after some events that do not fit a rule, it takes more values.
         Not for two threads at once.
         """
-        if decode is not self.decode or type(name) is not str or len(name) > _NAME_MAX:
-            return  # replaced since, so that nothing is known of this event; or never to be taken
+        if decode is not self.decode:
+            return True
+        if type(name) is not str or len(name) > _NAME_MAX:
+            return False
         if name not in self._by_name:
             if len(self._by_name) < _NAMES_MAX:
                 self._add(name, scalars=True)
@@ -108,6 +110,7 @@ class PartialRules:
             self._misfits[name] += 1
             if self._misfits[name] >= _MISFITS:
                 self._add(name, scalars=False)
+        return decode is not self.decode
 
     def rule_of(self, name: str) -> PartialRule | None:
         """Return the rule for the events of a name; None if these are decoded as a whole."""
