@@ -3,12 +3,12 @@
 import re
 from contextlib import suppress
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from walker_collector.naming import hint
 from walker_collector.validators import names_file
 
-_SCHEMES: Final = ("postgresql://", "postgres://")
+_PARTS: Final = re.compile(r"(postgres(?:ql)?://)([^/?#]*)([^?#]*)")
+"""Scheme, login with hosts, and path. `urlsplit` refuses brackets beside other hosts."""
 _HOST: Final = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:[0-9]{0,5})?")
 """A host with its port, either of which PostgreSQL's library knows where it is left out."""
 _SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -56,17 +56,15 @@ def names_database(_: Any, __: Any, value: Any) -> None:
     if value is None:
         return
     url: str = value.reveal()
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # its text would quote the url
-        parts = None
-    if parts is None or not url.startswith(_SCHEMES):
+    parts = _PARTS.match(url)
+    if parts is None:
         raise ValueError("must be a URL of PostgreSQL: postgresql://USER:PASSWORD@HOST/DATABASE")
     # Nothing is quoted: of a password with an "@" or a "/", a part would count as host or port.
-    if parts.netloc.count("@") > 1:
+    login_and_hosts = parts[2]
+    if login_and_hosts.count("@") > 1:
         raise ValueError("has two @; write %40 for an @ in the password")
     # Of several hosts, any may be the one that takes writes.
-    hosts = parts.netloc.rpartition("@")[2].split(",")
+    hosts = login_and_hosts.rpartition("@")[2].split(",")
     if not all(_HOST.fullmatch(host) for host in hosts):
         raise ValueError("has a port that is no number; write %2F for a / in the password")
     with suppress(ImportError):  # told when the spool is opened
@@ -97,8 +95,8 @@ def url_parameters(url: str) -> dict[str, Any]:
 
 def without_login(url: str) -> str:
     """Return a URL for people: its scheme, host, port and path alone."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    parts = _PARTS.match(url)
+    return f"{parts[1]}{parts[2].rpartition('@')[2]}{parts[3]}" if parts else ""
 
 
 def names_schema(_: Any, __: Any, value: str) -> None:

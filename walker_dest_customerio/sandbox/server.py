@@ -4,6 +4,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeAlias
 
 import orjson
@@ -65,7 +66,8 @@ class Server:
         for transport in transports:
             # A proper TLS close would wait for clients that keep their connection open.
             if transport is not None:
-                transport.abort()
+                with suppress(AttributeError):  # Python 3.11.2, of one that is closed already
+                    transport.abort()
         await asyncio.sleep(0)
 
     def release(self) -> None:
