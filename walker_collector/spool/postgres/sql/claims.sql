@@ -5,6 +5,10 @@
 -- known of people locks the row of `people_version` first: so this waits for them, and finds their
 -- version, or they wait for this, and find its call. What is read besides is as of the beginning,
 -- before the wait: it is the latest, unless the version is another one.
+-- A chunk is joined by its range, which the index finds in one look; the flags then tell its numbers
+-- apart, within CASE, as the planner may check conditions in any order. A look into `deliveries` is
+-- LATERAL with OFFSET 0, here and in `events.sql`, and so by number in every plan: one made while the
+-- table was empty might else read all that has been set aside since.
 WITH version AS MATERIALIZED (SELECT version FROM {schema}.people_version FOR SHARE),
 noted AS (
   INSERT INTO {schema}.calls (process, slot, number, destination, shards, people)
@@ -21,14 +25,16 @@ SELECT version,
       AND destination = %(destination)s),
   (SELECT count(*) FROM chunks c JOIN {schema}.events e
     ON e.seq >= c.first AND e.seq < c.first + octet_length(c.flags)
-      AND get_byte(c.flags, (e.seq - c.first)::int) = 1
+      AND CASE WHEN e.seq - c.first BETWEEN 0 AND octet_length(c.flags) - 1
+        THEN get_byte(c.flags, (e.seq - c.first)::int) = 1 END
     WHERE (SELECT number FROM {schema}.destinations WHERE id = %(destination)s) = ANY(e.subscribers)
       -- Few are dead, if any: looked up by number, however many dead letters there are.
       AND e.seq <> ALL(ARRAY(
-        SELECT d.seq FROM chunks c JOIN {schema}.deliveries d
-          ON d.seq >= c.first AND d.seq < c.first + octet_length(c.flags)
-        WHERE d.state > 1
-          AND d.destination = (SELECT number FROM {schema}.destinations WHERE id = %(destination)s))))
+        SELECT d.seq FROM chunks c CROSS JOIN LATERAL (
+          SELECT seq FROM {schema}.deliveries
+          WHERE seq >= c.first AND seq < c.first + octet_length(c.flags) AND state > 1
+            AND destination = (SELECT number FROM {schema}.destinations WHERE id = %(destination)s)
+          OFFSET 0) d)))
 FROM version
 
 -- claim_beside
@@ -54,7 +60,9 @@ SELECT version, ARRAY(SELECT person FROM erasing), ARRAY(SELECT person FROM busy
 -- Which of the entries of a claim are there, where its number of them says that some are not.
 SELECT e.seq FROM {schema}.events e
 JOIN {schema}.destinations n ON n.number = ANY(e.subscribers) AND n.id = %(destination)s
-LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = n.number
+LEFT JOIN LATERAL (
+  SELECT state FROM {schema}.deliveries WHERE seq = e.seq AND destination = n.number OFFSET 0
+) d ON true
 WHERE e.seq = ANY(%(seqs)s::bigint[]) AND coalesce(d.state, 0) <= 1
 
 -- clear_calls

@@ -19,19 +19,24 @@ SELECT * FROM unnest(%s::bigint[], %s::smallint[], %s::smallint[])
 -- ack
 -- What most acknowledgements need, in one statement: events without other subscribers are deleted.
 -- It may be repeated. The figures are those of before. Unless it has to be `lasting`, nobody waits
--- for it to reach the disk: if the server crashes, it is as if it had never come.
+-- for it to reach the disk: if the server crashes, it is as if it had never come. Chunks are joined
+-- as in `claim`.
 WITH chunks AS (
   SELECT first, flags FROM unnest(%(firsts)s::bigint[], %(flags)s::bytea[]) AS c (first, flags)),
 gone AS (
   DELETE FROM {schema}.events e USING chunks c
   WHERE e.seq >= c.first AND e.seq < c.first + octet_length(c.flags)
-    AND get_byte(c.flags, (e.seq - c.first)::int) = 1
+    AND CASE WHEN e.seq - c.first BETWEEN 0 AND octet_length(c.flags) - 1
+      THEN get_byte(c.flags, (e.seq - c.first)::int) = 1 END
     AND e.subscribers = ARRAY[%(destination)s::smallint]
   RETURNING e.seq, octet_length(e.body) AS size),
 past AS (  -- of these alone: the others stay as they are, whatever comes before their turn
-  DELETE FROM {schema}.deliveries d USING chunks c
-  WHERE d.seq >= c.first AND d.seq < c.first + octet_length(c.flags)
-    AND d.destination = %(destination)s AND d.seq IN (SELECT seq FROM gone) RETURNING 1),
+  DELETE FROM {schema}.deliveries WHERE destination = %(destination)s AND seq = ANY(ARRAY(
+    SELECT d.seq FROM chunks c CROSS JOIN LATERAL (
+      SELECT seq FROM {schema}.deliveries
+      WHERE seq >= c.first AND seq < c.first + octet_length(c.flags)
+        AND destination = %(destination)s OFFSET 0) d
+    WHERE d.seq IN (SELECT seq FROM gone))) RETURNING 1),
 cleared AS (
   UPDATE {schema}.calls SET number = 0, shards = 0, people = '{}'
   WHERE process = %(process)s AND slot = ANY(%(slots)s::int[])),
@@ -116,7 +121,9 @@ WHERE d.state = 2 ORDER BY d.seq, d.destination FOR UPDATE OF d
 -- an item of `held`, which says of each shard whether to read it.
 SELECT e.seq, e.person, e.at, e.body, d.attempts, d.due, d.reason, d.parts, d.consent, d.state
 FROM {schema}.events e
-LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = %(destination)s
+LEFT JOIN LATERAL (
+  SELECT * FROM {schema}.deliveries WHERE seq = e.seq AND destination = %(destination)s OFFSET 0
+) d ON true
 WHERE e.seq > %(after)s AND e.seq <= %(up_to)s
   AND array_position(e.subscribers, %(destination)s::smallint) IS NOT NULL
   AND coalesce(d.state, 0) <= %(most)s
@@ -130,7 +137,9 @@ SELECT seq, person, at, body, attempts, due, reason, parts, consent, state FROM 
     - octet_length(body) AS before FROM (
     SELECT e.seq, e.person, e.at, e.body, d.attempts, d.due, d.reason, d.parts, d.consent, d.state
     FROM {schema}.events e
-    LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = %(destination)s
+    LEFT JOIN LATERAL (
+      SELECT * FROM {schema}.deliveries WHERE seq = e.seq AND destination = %(destination)s OFFSET 0
+    ) d ON true
     WHERE e.seq > %(after)s AND e.seq <= %(up_to)s
       AND array_position(e.subscribers, %(destination)s::smallint) IS NOT NULL
       AND coalesce(d.state, 0) <= %(most)s
@@ -146,7 +155,9 @@ SELECT seq, person, at, body, attempts, due, reason, parts, consent, state FROM 
     SELECT found.* FROM unnest(%(shards)s::smallint[]) s (shard) CROSS JOIN LATERAL (
       SELECT e.seq, e.person, e.at, e.body, d.attempts, d.due, d.reason, d.parts, d.consent, d.state
       FROM {schema}.events e
-      LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = %(destination)s
+      LEFT JOIN LATERAL (
+        SELECT * FROM {schema}.deliveries WHERE seq = e.seq AND destination = %(destination)s OFFSET 0
+      ) d ON true
       WHERE e.shard = s.shard AND e.seq + 0 > %(after)s AND e.seq + 0 <= %(up_to)s
         AND array_position(e.subscribers, %(destination)s::smallint) IS NOT NULL
         AND coalesce(d.state, 0) <= %(most)s
@@ -165,7 +176,9 @@ ORDER BY d.seq
 -- By the index of people, whatever the planner takes for cheaper: `seq + 0` hides the other one.
 SELECT e.seq, e.person, e.at, e.body, d.attempts, d.due, d.reason, d.parts, d.consent, d.state
 FROM {schema}.events e
-LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = %(destination)s
+LEFT JOIN LATERAL (
+  SELECT * FROM {schema}.deliveries WHERE seq = e.seq AND destination = %(destination)s OFFSET 0
+) d ON true
 WHERE e.person = ANY(ARRAY(
     SELECT %(person)s UNION ALL SELECT alias FROM {schema}.aliases WHERE person = %(person)s))
   AND e.seq + 0 <= %(last)s AND %(destination)s::smallint = ANY(e.subscribers)
@@ -174,7 +187,9 @@ ORDER BY e.seq + 0
 
 -- has_waiting
 SELECT 1 FROM {schema}.events e
-LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = %(destination)s
+LEFT JOIN LATERAL (
+  SELECT * FROM {schema}.deliveries WHERE seq = e.seq AND destination = %(destination)s OFFSET 0
+) d ON true
 WHERE e.seq BETWEEN %(first)s AND %(last)s AND %(destination)s::smallint = ANY(e.subscribers)
   AND coalesce(d.state, 0) = 0
 LIMIT 1
@@ -182,7 +197,9 @@ LIMIT 1
 -- fates
 SELECT e.seq, coalesce(d.state, 0), coalesce(d.attempts, 0), coalesce(d.reason, '')
 FROM {schema}.events e
-LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = %(destination)s
+LEFT JOIN LATERAL (
+  SELECT * FROM {schema}.deliveries WHERE seq = e.seq AND destination = %(destination)s OFFSET 0
+) d ON true
 WHERE e.seq = ANY(%(seqs)s::bigint[]) AND %(destination)s::smallint = ANY(e.subscribers)
 
 -- dead
