@@ -395,31 +395,3 @@ def test_process_that_only_accepts_does_so_through_a_pooler(spools: Open, place:
         spool.end_erasure(name)
         assert not other.erasure_sessions.is_under_way(name)
         spool.close()
-
-
-_NOTE_AT_COMMIT = """
-CREATE TABLE {0}.noted (setting text);
-CREATE FUNCTION {0}.note() RETURNS trigger LANGUAGE plpgsql AS
-$$BEGIN INSERT INTO {0}.noted VALUES (current_setting('synchronous_commit')); RETURN NULL; END$$;
-CREATE CONSTRAINT TRIGGER note AFTER UPDATE ON {0}.delivered DEFERRABLE INITIALLY DEFERRED
-FOR EACH ROW EXECUTE FUNCTION {0}.note();
-"""
-
-
-@pytest.mark.parametrize(("sync", "waits"), [("normal", "off"), ("full", "on")])
-def test_deliveries_are_recorded_without_a_wait_for_the_disk(
-    spools: Open, sync: str, waits: str
-) -> None:
-    spool = spools(sync=sync)
-    script = _NOTE_AT_COMMIT.format(spool.place.schema).encode()
-    spool.core.ask(lambda database: database.connection.execute(script).rowcount)
-    for _ in range(5):  # prepared from some time on
-        spool.append([event()], ignore)
-        spool.ack("crm", [item.entry for item in spool.load("crm", 0, 9)])
-    asked = f"SELECT setting FROM {spool.place.schema}.noted".encode()
-    rows = spool.core.ask(lambda database: database.connection.execute(asked).fetchall())
-    assert rows == [(waits,)] * 5
-    ((left,),) = spool.core.ask(
-        lambda database: database.connection.execute(b"SHOW synchronous_commit").fetchall()
-    )
-    assert left == "on"

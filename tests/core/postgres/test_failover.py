@@ -20,8 +20,7 @@ from walker_collector.errors import SpoolError
 from walker_collector.spool.postgres import Place, open_spool
 
 pytestmark = pytest.mark.services("PostgreSQL")
-# By what is inserted: an acknowledgement is written to the disk a moment after its commit.
-BEHIND = "SELECT 1 FROM pg_stat_replication WHERE replay_lsn < pg_current_wal_insert_lsn()"
+BEHIND = "SELECT 1 FROM pg_stat_replication WHERE replay_lsn < pg_current_wal_lsn()"
 
 
 def push(collector: Collector, *numbers: int) -> None:

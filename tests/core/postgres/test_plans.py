@@ -23,7 +23,7 @@ WAYS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "waiting": (READ, "events_pkey on events"),
     "has_waiting": ({"destination": 1, "first": 10, "last": 900}, "events_pkey on events"),
     "ack": (
-        chunks_of(range(100)) | {"destination": 1, "process": "", "slots": [1], "lasting": False},
+        chunks_of(range(100)) | {"destination": 1, "process": "", "slots": [1]},
         "events_pkey on events",
     ),
     "claim": (

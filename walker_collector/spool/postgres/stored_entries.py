@@ -140,11 +140,10 @@ class StoredEntries:
     def _ack_at_once(self, number: int, seqs: list[int]) -> bool:
         """Acknowledge events without other subscribers; return whether all of them were such."""
         values = {**chunks_of(seqs), "destination": number, "process": "", "slots": []}
-        values["lasting"] = self.core.place.sync == "full"
         with self._ending() as ended:
             if ended is not None:
                 values["process"], values["slots"] = ended
-            ((count, size, *figures, _),) = self.core.writes.run_one("ack", values)
+            ((count, size, *figures),) = self.core.writes.run_one("ack", values)
         before = Figures(*figures)
         after = before._replace(events=before.events - count, size=before.size - size)
         self.core.figures.hear(after)

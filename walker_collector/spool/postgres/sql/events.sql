@@ -47,7 +47,7 @@ counted AS (  -- last of all: every process waits for this row
   UPDATE {schema}.delivered d SET events = d.events + t.events, bytes = d.bytes + t.bytes
   FROM total t WHERE t.events > 0)
 SELECT t.events, t.bytes, a.seq, a.events - d.events, a.bytes - d.bytes, a.erasures, p.changes,
-  p.stamp, CASE WHEN NOT %(lasting)s THEN set_config('synchronous_commit', 'off', true) END
+  p.stamp
 FROM total t, {schema}.accepted a, {schema}.delivered d, {schema}.people_version p
 WHERE a.one AND d.one AND p.one
 
