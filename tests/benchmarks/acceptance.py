@@ -37,7 +37,7 @@ def acceptance() -> Report:
             _row(pace, "segment-analytics-python, track", track),
         ]
         goals += [
-            _goal(f"in memory, {pace}", memory, 15),
+            _goal(f"in memory, {pace}", memory, 20),
             _goal(f"durable, {pace}", durable, 60),
         ]
     columns = ("pace", "call", "p50 us", "p99 us", "longest us")

