@@ -174,7 +174,7 @@ def _destinations(found: Iterable[View], columns: int) -> "Table":
 
 
 def _sources(found: Iterable[View], columns: int) -> "Table":
-    """Return the table of sources; what concerns topics is left empty for others."""
+    """Return the table of sources; the columns of topics are left empty for others."""
     numbers = ("in/s", "refused", "partitions", "lag", "bad")
     rows = [
         (

@@ -179,7 +179,7 @@ class KeyedQueue:
         self.people = BusyPeople()
         self.retries = Retries()
         self.has_freed = False
-        """Whether entries that were parked have become ready; whoever has seen it resets it."""
+        """Whether entries that were parked have become ready; reset by its reader."""
 
     def __len__(self) -> int:
         return len(self.ready) + self.people.parked_count + len(self.retries)

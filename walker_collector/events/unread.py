@@ -35,7 +35,7 @@ _LEVELS: Final = 4
 _GROWTH: Final = 8
 """How much longer JSON may become as it is written anew: 9e15 becomes 9000000000000000.0."""
 _ADDED: Final = 4_000
-"""Bytes that what is added to an event has at most, apart from its own parts and defaults."""
+"""Bytes that are added to an event at most, apart from its own parts and defaults."""
 _DIGITS: Final = bytes(
     ord("0") if byte in b"0123456789+" else ord("e") if byte in b"eE" else ord(" ")
     for byte in range(256)
@@ -240,7 +240,7 @@ def complete_unread(
 
 @lru_cache(maxsize=1024)
 def _form(name: str, *are_lacking: bool) -> tuple[bytes, bytes, str]:
-    """Return the beginning of an event's JSON, without and with a space, and what it lacks.
+    """Return the beginning of an event's JSON, without and with a space, and the parts it lacks.
 
     `are_lacking` says so of the parts that every event has; entity and action are never there.
     Raises EventError.

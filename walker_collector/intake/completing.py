@@ -1,4 +1,4 @@
-"""Completion: of what is accepted, the parts that decide on it, and its JSON."""
+"""Completion: the parts of an event that decide on it, and its JSON."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -19,7 +19,7 @@ from walker_dest_customerio.operations.base import (
 BLANK_NAME: Final = "the name is blank"
 """Customer.io refuses it, though walkerOS sends it: a rule's empty name is a name there."""
 _SURELY_SHORT: Final = limits.EVENT_NAME // 4
-"""Characters of a name that is within the limit, whatever they are."""
+"""Characters of a name that is within the limit in any script."""
 
 
 def name_problem(name: str) -> str | None:
