@@ -127,7 +127,7 @@ def test_an_idle_person_waits_for_no_backlog_of_others(worker: Worker) -> None:
     (under_way,) = busy(worker, ["abcd"])
     worker.add("abcd" * 20 + "x")
     began = worker.clock()
-    while not isinstance(found := worker.next(), Batch):  # another thread, which has nothing to do
+    while not isinstance(found := worker.next(), Batch):  # an idle thread's; bounded: by the linger
         assert worker.clock() - began <= LINGER
         worker.clock.advance(LINGER // 2)
         worker.settle(under_way)
