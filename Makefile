@@ -10,8 +10,7 @@ DEMO := $(VENV)/.installed-for-demo
 SOURCES := pyproject.toml $(shell find walker_collector walker_dest_customerio -name build -prune -o \
 	\( -name '*.py' -o -name pyproject.toml \) -print)
 PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check
-WORKERS ?= auto
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(AGAIN)
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal $(AGAIN)
 
 .PHONY: setup check demo play test test-services test-quick coverage soak lint types bench docs dist
 
