@@ -8,7 +8,7 @@ import difflib
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from itertools import product
@@ -63,7 +63,7 @@ _KINDS: Final[Mapping[str, type]] = {
     "timing": float,
 }
 
-EMPTY: Final[Mapping[str, str]] = {
+_EMPTY: Final[Mapping[str, str]] = {
     "data": "{}",
     "context": "{}",
     "globals": "{}",
@@ -73,6 +73,8 @@ EMPTY: Final[Mapping[str, str]] = {
     "trigger": '""',
 }
 """The JSON of parts that every event has, where they were not given."""
+GIVEN: Final = tuple(_EMPTY)
+"""The parts that every event has, and that an application may give."""
 
 
 @define(eq=False)
@@ -185,6 +187,21 @@ def split_name(name: Any) -> tuple[str, str]:
 def timing_text(timing: float) -> str:
     """Return the timing of an event as JSON after a comma; many events share it."""
     return f',"timing":{timing}'
+
+
+def words_text(entity: str, action: str) -> str:
+    """Return entity and action of an event as JSON after a comma."""
+    return f',"entity":{json_text(entity)},"action":{json_text(action)}'
+
+
+def lacking_text(parts: Iterable[str]) -> str:
+    """Return parts that an event was not given, of those that every event has, as JSON."""
+    return "".join(f',"{part}":{_EMPTY[part]}' for part in parts)
+
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON."""
+    return orjson.dumps(value).decode()
 
 
 @lru_cache(maxsize=1024)

@@ -23,7 +23,16 @@ from msgspec import UNSET, Raw, UnsetType
 
 from walker_collector.errors import EventError
 from walker_collector.events.command_names import COMMANDS
-from walker_collector.events.complete import EMPTY, Defaults, check_grants, split_name, timing_text
+from walker_collector.events.complete import (
+    GIVEN,
+    Defaults,
+    check_grants,
+    json_text,
+    lacking_text,
+    split_name,
+    timing_text,
+    words_text,
+)
 from walker_collector.events.encode import CONSENT_AT, UNTRUSTED, Bounds
 from walker_collector.events.identifiers import check_identifier, may_need_check
 from walker_collector.events.merging import merge
@@ -188,11 +197,7 @@ def complete_unread(
     text: bytes = event.text
     id_, moment, consent = event.id, event.timestamp, event.consent
     timestamp = now if moment is None else _time(moment, now, defaults.period)
-    # Leaving a character out takes less than counting it, if there are few.
-    brackets = 2 * len(text) - len(text.replace(b"{", b"")) - len(text.replace(b"[", b""))
-    if brackets > bounds.depth and _may_be_deeper(text, bounds.depth):
-        return None
-    if timestamp is None or bounds.depth < _LEVELS:
+    if timestamp is None or bounds.depth < _LEVELS or _may_be_deeper(text, bounds.depth):
         return None
     if id_ is not UNSET and may_need_check(id_):
         return None
@@ -225,17 +230,10 @@ def complete_unread(
     decisive["id"] = shown = defaults.new_id() if id_ is UNSET else id_
     shown_timing = timing_text(timing) if event.timing is None else ""
     # An id that may be spelt with escapes is written once more: it is looked for as it is usual.
-    shown_id = "" if shown is id_ and b"\\" not in text else f',"id":{_text(shown)}'
+    shown_id = "" if shown is id_ and b"\\" not in text else f',"id":{json_text(shown)}'
     shown_time = "" if timestamp is moment else f',"timestamp":{timestamp}'
     more = f"{more}{shown_timing}{shown_id}{shown_time}{source}{others}}}"
-    # The JSON of every event begins with its name.
-    if text.startswith(begin):
-        front = text[:-1]
-    elif text.startswith(spaced):
-        front = begin + text[len(spaced) : -1]
-    else:
-        front = b"%b,%b" % (begin, text[1:-1])
-    return decisive, b"".join((front, more.encode()))
+    return decisive, b"".join((_front(text, begin, spaced), more.encode()))
 
 
 @lru_cache(maxsize=1024)
@@ -245,18 +243,19 @@ def _form(name: str, *are_lacking: bool) -> tuple[bytes, bytes, str]:
     `are_lacking` says so of the parts that every event has; entity and action are never there.
     Raises EventError.
     """
-    shown, parts = orjson.dumps(name), zip(EMPTY.items(), are_lacking, strict=True)
-    lacking = [f',"{part}":{empty}' for (part, empty), lacks in parts if lacks]
-    more = "".join(lacking) + _words(*split_name(name))
+    shown, parts = orjson.dumps(name), zip(GIVEN, are_lacking, strict=True)
+    lacking = lacking_text(part for part, lacks in parts if lacks)
+    more = lacking + words_text(*split_name(name))
     return b'{"name":%b' % shown, b'{"name": %b' % shown, more
 
 
-def _words(entity: str, action: str) -> str:
-    return f',"entity":{_text(entity)},"action":{_text(action)}'
-
-
-def _text(value: Any) -> str:
-    return orjson.dumps(value).decode()
+def _front(text: bytes, begin: bytes, spaced: bytes) -> bytes:
+    """Return the JSON of an event without its end, which begins with the name as always."""
+    if text.startswith(begin):
+        return text[:-1]
+    if text.startswith(spaced):
+        return begin + text[len(spaced) : -1]
+    return b"%b,%b" % (begin, text[1:-1])
 
 
 def _own_words(event: UnreadEvent) -> str:
@@ -266,14 +265,14 @@ def _own_words(event: UnreadEvent) -> str:
     action = action if event.action is None else event.action
     check_identifier("entity", entity)
     check_identifier("action", action)
-    return _words(entity, action)
+    return words_text(entity, action)
 
 
 def _source(event: UnreadEvent, defaults: Defaults) -> str:
     """Return the JSON of an event's complete source after a comma; raises EventError."""
     if event.source is None:
         return defaults.own_source()
-    return f',"source":{_text(defaults.source(event.source))}'
+    return f',"source":{json_text(defaults.source(event.source))}'
 
 
 def _over(defaults: Defaults, event: UnreadEvent, decisive: dict[str, Any], depth: int) -> str:
@@ -308,7 +307,7 @@ def _marks(
         decisive["consent"] = consent
         if since is not None:
             decisive[CONSENT_AT] = marks[CONSENT_AT] = since
-    return f",{_text(marks)[1:-1]}" if marks else ""
+    return f",{json_text(marks)[1:-1]}" if marks else ""
 
 
 def _time(given: float | str, now: int, period: Period) -> int | None:
@@ -323,6 +322,10 @@ def _time(given: float | str, now: int, period: Period) -> int | None:
 
 def _may_be_deeper(text: bytes, depth: int) -> bool:
     """Return whether JSON of an object or list may be nested deeper than that."""
+    # Leaving a character out takes less than counting it, if there are few.
+    others = len(text.replace(b"{", b"")) + len(text.replace(b"[", b""))
+    if 2 * len(text) - others <= depth:
+        return False
     if b"\\" in text:  # perhaps before a quote, so that it would not be known where texts end
         return True
     structure = b"".join(text.split(b'"')[::2]).translate(_BRACES, _NO_BRACKETS)

@@ -12,17 +12,17 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-import orjson
-
 from walker_collector.errors import EventError
 from walker_collector.events.complete import (
-    EMPTY,
+    GIVEN,
     KEYS,
     PARTS,
     Defaults,
     check_grants,
+    lacking_text,
     split_name,
     timing_text,
+    words_text,
 )
 from walker_collector.events.encode import Bounds, encode_plain
 from walker_collector.events.identifiers import may_need_check
@@ -64,7 +64,7 @@ class _Forms(dict[tuple[str, ...], _Form | None]):
         if "name" in keys and all(type(key) is str and key in _KINDS for key in keys):
             form = _Form(
                 [_KINDS[key] for key in keys],
-                "".join(f',"{key}":{text}' for key, text in EMPTY.items() if key not in keys),
+                lacking_text(key for key in GIVEN if key not in keys),
                 keys[0] == "name",
                 *(key in keys for key in ("nested", "consent", "id", "timestamp", "timing")),
             )
@@ -148,5 +148,4 @@ def _over(defaults: Defaults, raw: Mapping[str, Any]) -> dict[str, Any]:
 @lru_cache(maxsize=1024)
 def _words(name: str) -> str:
     """Return the JSON of entity and action of an event's name."""
-    entity, action = split_name(name)
-    return f',"entity":{orjson.dumps(entity).decode()},"action":{orjson.dumps(action).decode()}'
+    return words_text(*split_name(name))
