@@ -16,6 +16,7 @@ from walker_collector.hookspecs import Received
 from walker_collector.intake.completing import Completion
 from walker_collector.intake.deciding import NOTHING, Decisions, Prepared, Undecided
 from walker_collector.intake.event_group import EventGroup
+from walker_collector.intake.open_keys import OpenKeys
 from walker_collector.intake.origin import Origin
 from walker_collector.people.consent import ConsentStore
 from walker_collector.results import PushResult
@@ -68,7 +69,8 @@ class Preparing:
                 if group is not None and not group.is_decided and person:
                     person = None if group.open_keys.may_concern(user, person) else person
             if person is None:
-                return undecided(event, body, sender, mark, at, bool(id_))
+                open_keys = _open_keys(group, event)
+                return decisions.decide(event, body, sender, mark, at, bool(id_), as_of, open_keys)
             version = consents.version
             if sender.decided is None and not (requires_consent and "consent" in event):
                 consent = base(person) if requires_consent else NOTHING
@@ -77,22 +79,6 @@ class Preparing:
                     record = NewEvent(person, at, body, gates.waiting, erasures, mark)
                     return record, PushResult(event["id"], gates.accepted.copy()), version
             return decisions.decided(event, body, sender, mark, at, bool(id_), erasures, person)
-
-        def undecided(
-            event: Mapping[str, Any],
-            body: bytes,
-            sender: Received,
-            mark: bytes,
-            at: int,
-            has_id: bool,
-        ) -> Prepared | Undecided:
-            open_keys = None
-            if group is not None and not group.is_decided:
-                if CONSENT_AT in event:
-                    group.store()  # the events before it: it may learn of their people
-                else:
-                    open_keys = group.open_keys
-            return decisions.decide(event, body, sender, mark, at, has_id, as_of, open_keys)
 
         return prepare
 
@@ -110,3 +96,13 @@ class Preparing:
         prepared = prepare(at_receipt(whole(raw), at), sender)
         self.corrected += 1
         return prepared
+
+
+def _open_keys(group: EventGroup | None, event: Mapping[str, Any]) -> OpenKeys | None:
+    """Return the keys of the undecided events before; an event to learn from has none."""
+    if group is None or group.is_decided:
+        return None
+    if CONSENT_AT in event:
+        group.store()  # the events before it: it may learn of their people
+        return None
+    return group.open_keys
