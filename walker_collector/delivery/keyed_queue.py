@@ -15,8 +15,6 @@ from walker_collector.spool import Entry
 
 _RETRIES_PART: Final = 10
 """One place in ten of a batch is for retries, however many entries are ready."""
-
-
 _BODY: Final = itemgetter(3)
 
 

@@ -1,6 +1,6 @@
 """The shards of a spool: parts of its people, each delivered by one process at a time."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import lru_cache
 from zlib import crc32
 
@@ -19,11 +19,11 @@ def shard_of(person: str, seq: int, shards: int) -> int:
     return _hash_of(person) % shards
 
 
-def shards_of(people: Iterable[tuple[str, int]], shards: int) -> set[int]:
-    """Return the shards of several events, given the person's key and the number of each."""
+def shards_of(entries: Mapping[int, str], shards: int) -> set[int]:
+    """Return the shards of several events, given the person's key of each, by its number."""
     # As `shard_of` says, and written out, as there is one for each event of a batch.
     hash_of = _hash_of
-    return {(hash_of(person) if person else seq) % shards for person, seq in people}
+    return {(hash_of(person) if person else seq) % shards for seq, person in entries.items()}
 
 
 @lru_cache(10_000)

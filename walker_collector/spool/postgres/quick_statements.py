@@ -23,7 +23,7 @@ _PREPARED_BEFORE: Final = b"42P05"
 
 
 class QuickStatement:
-    """A statement whose values are numbers, text, and lists of numbers or bytes.
+    """A statement with numbers, text, and lists of numbers or bytes as its values.
 
     It must not be part of a transaction. Of its rows, numbers and booleans are read. It serves one
     connection at a time: a thread that runs it in another one has to wait for its turn.

@@ -56,8 +56,7 @@ class Claims:
 
         def work(database: Database) -> Claimed:
             # With the turn of the session: it is not made anew in the meantime.
-            people = zip(entries.values(), entries, strict=True)
-            shards = shards_of(people, self._shards)
+            shards = shards_of(entries, self._shards)
             if not self._hold({lease_of(destination, shard) for shard in shards}):
                 raise LeaseLost(f"destination {destination}: another process delivers now")
             call = {

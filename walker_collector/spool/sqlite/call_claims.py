@@ -12,7 +12,7 @@ from contextlib import suppress
 from walker_collector.spool.base import Claimed, Lease, LeaseLost
 from walker_collector.spool.processes.members import living_processes
 from walker_collector.spool.processes.membership import SpoolMembership
-from walker_collector.spool.shards import shard_of
+from walker_collector.spool.shards import shards_of
 from walker_collector.spool.sqlite import claim_tables
 from walker_collector.spool.sqlite.file_core import FileCore
 
@@ -57,7 +57,7 @@ class CallClaims:
 
     def _shards_of(self, entries: Mapping[int, str]) -> set[int]:
         shards = self._core.shards
-        return {0} if shards == 1 else {shard_of(key, seq, shards) for seq, key in entries.items()}
+        return {0} if shards == 1 else shards_of(entries, shards)
 
     def write_ended(self) -> None:
         """Write the ends of calls, if there are any."""

@@ -18,9 +18,7 @@ SELECT * FROM unnest(%s::bigint[], %s::smallint[], %s::smallint[])
 
 -- ack
 -- What most acknowledgements need, in one statement: events without other subscribers are deleted.
--- It may be repeated. The figures are those of before. Unless it has to be `lasting`, nobody waits
--- for it to reach the disk: if the server crashes, it is as if it had never come. Chunks are joined
--- as in `claim`.
+-- It may be repeated. The figures are those of before. Chunks are joined as in `claim`.
 WITH chunks AS (
   SELECT first, flags FROM unnest(%(firsts)s::bigint[], %(flags)s::bytea[]) AS c (first, flags)),
 gone AS (
