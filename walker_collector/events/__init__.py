@@ -7,24 +7,29 @@ nothing, and a spool stores them anyway.
 from walker_collector.events.command_names import COMMANDS, is_command
 from walker_collector.events.complete import (
     CONSENT_KEYS,
-    KEYS,
-    PARTS,
-    Defaults,
     at_receipt,
     check_grants,
-    check_parts,
     complete,
-    hint_at_part,
     plain_object,
-    split_name,
 )
+from walker_collector.events.defaults import Defaults
 from walker_collector.events.encode import CONSENT_AT, MARKS, UNTRUSTED, Bounds, decode, encode
 from walker_collector.events.from_json import event_of_json
 from walker_collector.events.identifiers import check_identifier, may_need_check
 from walker_collector.events.ids import new_id
 from walker_collector.events.merging import merge
 from walker_collector.events.misnamed import IDENTIFIERS, may_be_misnamed, misnamed
-from walker_collector.events.parts import EventParts, EventUser, NestedEntity
+from walker_collector.events.names import split_name
+from walker_collector.events.parts import (
+    KEYS,
+    KNOWN_KEYS,
+    PARTS,
+    EventParts,
+    EventUser,
+    NestedEntity,
+    check_parts,
+    hint_at_part,
+)
 from walker_collector.events.period import ImpossibleTime, Period
 from walker_collector.events.unread import (
     UnreadEvent,
@@ -41,6 +46,7 @@ __all__ = [
     "CONSENT_KEYS",
     "IDENTIFIERS",
     "KEYS",
+    "KNOWN_KEYS",
     "MARKS",
     "PARTS",
     "UNTRUSTED",

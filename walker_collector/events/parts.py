@@ -1,10 +1,34 @@
-"""The parts of an event, as types for editors and type checkers."""
+"""The parts of an event: their keys and types, and hints at unknown ones."""
 
+import difflib
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict
 from uuid import UUID
+
+from walker_collector.errors import EventError
+
+PARTS: Final[Mapping[str, type]] = {
+    "data": dict,
+    "context": dict,
+    "globals": dict,
+    "custom": dict,
+    "user": dict,
+    "nested": list,
+    "consent": dict,
+}
+_SCALARS: Final = ("id", "trigger", "entity", "action", "timestamp", "timing", "source")
+KEYS: Final = ("name", *PARTS, *_SCALARS)
+KNOWN_KEYS: Final = frozenset(KEYS)
+_SYNONYMS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("properties", "props", "traits", "attributes", "payload", "params"), "data"),
+    **dict.fromkeys(("time", "ts", "date_time", "occurred_at", "created_at"), "timestamp"),
+    **dict.fromkeys(("user_id", "userId"), 'user={"id": ...}'),
+    **dict.fromkeys(("anonymous_id", "anonymousId", "device_id"), 'user={"device": ...}'),
+    "session_id": 'user={"session": ...}',
+}
+"""Words of other collectors for parts of an event."""
 
 
 class EventUser(TypedDict, total=False):
@@ -56,3 +80,16 @@ class EventParts(TypedDict, total=False):
     action: str | None
     timing: int | float | Decimal | None
     source: Mapping[str, Any] | None
+
+
+def check_parts(parts: Mapping[str, Any]) -> None:
+    """Raise EventError for an unknown keyword part, with the one that was probably meant."""
+    for key in parts:
+        if key not in KNOWN_KEYS:
+            raise EventError(f"{key}: unknown part of an event{hint_at_part(key)}")
+
+
+def hint_at_part(key: str) -> str:
+    """Return text to follow an unknown part: the one that was probably meant."""
+    near = [_SYNONYMS[key]] if key in _SYNONYMS else difflib.get_close_matches(key, KEYS, 1)
+    return f"; did you mean {near[0]}?" if near else f"; an event has {', '.join(KEYS)}"

@@ -23,19 +23,19 @@ from msgspec import UNSET, Raw, UnsetType
 
 from walker_collector.errors import EventError
 from walker_collector.events.command_names import COMMANDS
-from walker_collector.events.complete import (
-    GIVEN,
-    Defaults,
-    check_grants,
-    json_text,
-    lacking_text,
-    split_name,
-    timing_text,
-    words_text,
-)
+from walker_collector.events.complete import check_grants
+from walker_collector.events.defaults import Defaults
 from walker_collector.events.encode import CONSENT_AT, UNTRUSTED, Bounds
 from walker_collector.events.identifiers import check_identifier, may_need_check
 from walker_collector.events.merging import merge
+from walker_collector.events.missing_parts import (
+    GIVEN,
+    json_text,
+    lacking_text,
+    timing_text,
+    words_text,
+)
+from walker_collector.events.names import split_name
 from walker_collector.events.period import Period
 
 _NOT_USUAL: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)

@@ -13,20 +13,14 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from walker_collector.errors import EventError
-from walker_collector.events.complete import (
-    GIVEN,
-    KEYS,
-    PARTS,
-    Defaults,
-    check_grants,
-    lacking_text,
-    split_name,
-    timing_text,
-    words_text,
-)
+from walker_collector.events.complete import check_grants
+from walker_collector.events.defaults import Defaults
 from walker_collector.events.encode import Bounds, encode_plain
 from walker_collector.events.identifiers import may_need_check
 from walker_collector.events.merging import merge
+from walker_collector.events.missing_parts import GIVEN, lacking_text, timing_text, words_text
+from walker_collector.events.names import split_name
+from walker_collector.events.parts import KEYS, PARTS
 
 _KINDS: Final[Mapping[str, type]] = {
     "name": str,

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from attrs import define, field
 
 from walker_collector.errors import EventError, WalkerError
 from walker_collector.events import (
     COMMANDS,
-    KEYS,
+    KNOWN_KEYS,
     Bounds,
     Defaults,
     UnreadEvent,
@@ -32,8 +32,6 @@ from walker_collector.intake.storing import Storing
 from walker_collector.offsets import Position
 from walker_collector.people.consent import ConsentStore, Stated
 from walker_collector.results import PushResult, Waiter
-
-_KEYS: Final = frozenset(KEYS)
 
 
 @define(eq=False)
@@ -198,9 +196,9 @@ class Intake:
                 return
             given = given.whole()
         raw = raw_event(given, {})
-        if sender is event and not _KEYS.issuperset(raw):
+        if sender is event and not KNOWN_KEYS.issuperset(raw):
             # The log is not for the words of strangers.
-            raw = {key: raw[key] for key in raw if key in _KEYS}
+            raw = {key: raw[key] for key in raw if key in KNOWN_KEYS}
         if is_command(raw.get("name")):
             self._run_command(group, raw, sender, origin, position)
             return

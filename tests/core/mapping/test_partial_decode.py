@@ -24,7 +24,7 @@ from walker_collector.config import (
     ValueSpec,
 )
 from walker_collector.events import KEYS, Bounds, complete, encode
-from walker_collector.events.complete import Defaults
+from walker_collector.events.defaults import Defaults
 from walker_collector.flow.types import structure_or_raise
 from walker_collector.mapping import LocalScope, compile_rules
 from walker_collector.mapping.partial_decode import PartialRules, compile_partial
