@@ -148,6 +148,12 @@ def test_unusual_events_are_left_to_those_that_build_them(more: dict[Any, Any]) 
     assert plain({"name": "page view", **more}) is None
 
 
+def test_keys_of_another_type_leave_events_with_equal_keys_usual() -> None:
+    parts = {"custom": {}, "trigger": "load", "globals": {}}  # in an order of this test alone
+    assert plain({"name": "a b", **{_Text(key): value for key, value in parts.items()}}) is None
+    assert plain({"name": "a b", **parts}) is not None
+
+
 def test_a_structure_that_holds_itself_is_left_to_those_that_build_them() -> None:
     circle: list[Any] = []
     circle += [circle, circle]

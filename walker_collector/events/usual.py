@@ -54,8 +54,10 @@ class _Forms(dict[tuple[str, ...], _Form | None]):
     """The forms of events by the keys that were given; None for those with unusual keys."""
 
     def __missing__(self, keys: tuple[str, ...]) -> _Form | None:
+        if any(type(key) is not str for key in keys):
+            return None  # not remembered: equal keys that are text may be usual
         form = None
-        if "name" in keys and all(type(key) is str and key in _KINDS for key in keys):
+        if "name" in keys and _KINDS.keys() >= set(keys):
             form = _Form(
                 [_KINDS[key] for key in keys],
                 lacking_text(key for key in GIVEN if key not in keys),
