@@ -40,6 +40,11 @@ REQUESTS = {
     "chunks": chunked(EVENT),
     "older HTTP": request().replace(b"HTTP/1.1", b"HTTP/1.0"),
     "pixel": b"GET /collect?name=page+view HTTP/1.1\r\nHost: walker\r\n\r\n",
+    "offer of HTTP/2": request(EVENT, b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c"),
+    "offer in a last one": request(EVENT, b"Connection: close, Upgrade", b"Upgrade: h2c"),
+    "offer in chunks": chunked(EVENT).replace(
+        b"Host:", b"Connection: upgrade\r\nUpgrade: x\r\nHost:"
+    ),
     "other method": request().replace(b"POST", b"PUT"),
     "probe": HEALTH,
 }
@@ -96,6 +101,8 @@ def test_request_in_pieces_gets_the_answer_of_a_whole_one(server: Server, kind: 
     with Client(server) as client:
         client.send(sent)
         whole = client.answer()
+        if kind.startswith("offer"):
+            assert whole[0] == b"200"
         if b"connection" in whole[1]:
             assert client.read() == b""
         else:

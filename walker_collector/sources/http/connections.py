@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from walker_collector.sources.http.app import BODY_IS_THERE, App, headers_of
 from walker_collector.sources.http.direct import DirectCycle
 from walker_collector.sources.http.messages import Request, json_response, raw_response
+from walker_collector.sources.http.request_parser import RequestParser
 from walker_collector.sources.http.settings import Settings
 
 _HEAD_BYTES: Final = 65_536
@@ -46,6 +47,7 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.parser = self._parser = RequestParser(self)
         self._timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._is_extra = self._is_refused = self._progressed = False
@@ -117,6 +119,8 @@ class Connection(HttpToolsProtocol):
             self._exceed(431, f"there are more than {_HEADERS} headers")
         if self._fed > _HEAD_BYTES:  # not all of it need be of these headers
             self._check_size()
+        if self._parser.is_offer():
+            return
         self._usual = self._usual_cycle()
         if self._usual is None:
             super().on_headers_complete()
@@ -130,6 +134,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._progressed = True
+        if self._parser.is_offer():
+            return
         if self._usual is None:
             cast(dict[str, Any], self.scope)[BODY_IS_THERE] = True
             super().on_message_complete()
@@ -163,7 +169,6 @@ class Connection(HttpToolsProtocol):
         if (
             not self.app.takes(method, path)
             or parser.get_http_version() != "1.1"
-            or parser.should_upgrade()
             or self.expect_100_continue
             or self.flow.write_paused
             or not (self.cycle is None or self.cycle.response_complete)
