@@ -14,7 +14,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 class Cutting:
     """Connections through `url` are cut at the next commit, if `at` is "before" or "after" it.
 
-    Or at another request, with `request` in it; its answer ends with `answer`.
+    Or at another request, with `request` in it; its answer ends with `answer`. `refuses`: after a
+    cut, new connections are closed at once.
     """
 
     url: str = ""
@@ -22,6 +23,7 @@ class Cutting:
     request: bytes = b"COMMIT"
     answer: bytes = b"COMMIT\0"
     cuts: int = 0
+    refuses: bool = False
 
 
 @contextmanager
@@ -42,6 +44,9 @@ def _serve(server: socket.socket, address: tuple[str, int], relay: Cutting) -> N
             client, _ = server.accept()
         except OSError:  # it is over
             return
+        if relay.refuses and relay.cuts:
+            client.close()
+            continue
         args = (client, socket.create_connection(address), relay)
         threading.Thread(target=_pass_on, args=args, daemon=True).start()
 

@@ -177,6 +177,40 @@ def test_connection_that_is_lost_in_a_commit_loses_and_doubles_nothing(
         spool.close()
 
 
+def test_group_of_writes_whose_outcome_nobody_knows_is_not_written_again(
+    spools: Open, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors: list[str] = []
+
+    def push(person: str) -> None:
+        try:
+            spool.append([event(person)], ignore)
+        except SpoolError as error:
+            errors.append(str(error))
+
+    with cutting(place.url) as relay:
+        spool = spools(url=relay.url, wait=0.3)
+        writes = spool.core.writes
+        asked_outcome = writes._asked_outcome
+
+        def asked() -> bool:
+            try:
+                return asked_outcome()
+            finally:
+                relay.refuses = False  # the server is back a moment too late
+
+        monkeypatch.setattr(writes, "_asked_outcome", asked)
+        with writes.order:  # they become one group
+            threads = in_threads(partial(push, "id:a"), partial(push, "id:b"))
+            wait_until(lambda: len(writes.waiting) == 2)
+            relay.at, relay.refuses = "after", True
+        ended(threads)
+        assert [("may be there" in error) for error in errors] == [True, True]
+        assert sorted(person for _, person in stored(spools())) == ["id:a", "id:b"]
+        spool.append([event("id:c")], ignore)
+        spool.close()
+
+
 @pytest.mark.parametrize("at", ["before", "after"])
 def test_connection_that_is_lost_in_an_acknowledgement_counts_each_event_once(
     spools: Open, place: Place, at: str

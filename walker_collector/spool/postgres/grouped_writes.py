@@ -32,6 +32,10 @@ _CONFLICTS: Final = 20
 """Repetitions of a transaction that others have come between."""
 
 
+class _OutcomeUnknown(SpoolError):
+    """Nobody can tell whether a transaction has committed."""
+
+
 Statement = tuple[str, Mapping[str, Any]]
 """The name of a statement, with its values."""
 
@@ -140,7 +144,10 @@ class GroupedWrites:
             time.sleep(min(pause, max(0.0, own.deadline - time.monotonic())))
 
     def _commit_all(self, writes: Sequence[_Write]) -> None:
-        """Commit writes together; one by one if one of them fails. Raises ServerTrouble."""
+        """Commit writes together; one by one if one of them fails. Raises ServerTrouble.
+
+        If their outcome stays unknown, all of them fail.
+        """
         waiting = [write for write in writes if not write.done]
         if not waiting:
             return
@@ -148,6 +155,9 @@ class GroupedWrites:
             self._commit_repeatedly(waiting)
         except ServerTrouble:
             raise
+        except _OutcomeUnknown as error:  # written again, they might be there twice
+            for write in waiting:
+                write.error, write.done = error, True
         except Exception as error:
             if len(waiting) == 1:
                 waiting[0].error, waiting[0].done = self._error_of(error), True
@@ -256,7 +266,7 @@ class GroupedWrites:
             if time.monotonic() + pause > deadline:
                 break
             time.sleep(pause)
-        raise SpoolError(
+        raise _OutcomeUnknown(
             f"{self._session.name}: the connection was lost during a commit, and the server cannot "
             "be asked for its outcome; what was written then may be there"
         )
