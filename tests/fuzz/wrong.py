@@ -20,8 +20,12 @@ from walker_collector import (
     RetryLater,
 )
 
-HANG: Final = 0.6
-"""Seconds that a hanging call takes; twice the time limit of the destination."""
+GIVEN_UP: Final = 0.2
+"""Seconds after which a collector that closes waits for no call any more."""
+LIMIT: Final = 0.3
+"""Seconds that a destination gives each call."""
+HANG: Final = 2 * LIMIT
+"""Seconds that a hanging call takes."""
 
 
 class Unspeakable(Exception):
@@ -46,6 +50,8 @@ class Deliveries:
     succeeded: dict[str, list[tuple[int, str]]] = Factory(lambda: defaultdict(list))
     empty: dict[str, set[int]] = Factory(lambda: defaultdict(set))
     """Events that gave a destination nothing to send."""
+    late: set[int] = Factory(set)
+    """Events that succeeded when the collector may have given their call up already."""
 
 
 PASSING: Final[Sequence[Callable[[], BaseException]]] = (
@@ -123,6 +129,23 @@ class Wrong:
             raise self._one_of(PASSING)
 
     def push(self, event: dict[str, Any], context: Any) -> Any:
+        with self._timed():
+            return self._push(event, context)
+
+    def push_batch(self, batch: Sequence[Item]) -> Any:
+        with self._timed():
+            return self._push_batch(batch)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Note the events of a call that took so long that nobody may have waited for its end."""
+        before, began = len(self.deliveries.succeeded[self.name]), time.monotonic()
+        yield
+        if time.monotonic() - began > GIVEN_UP:
+            # Those of other calls of this time, too: on a machine that stood still they are late.
+            self.deliveries.late |= {n for n, _ in self.deliveries.succeeded[self.name][before:]}
+
+    def _push(self, event: dict[str, Any], context: Any) -> Any:
         if not self._begin(event, context):
             raise NotAttempted
         failure = self._failure(event)
@@ -131,7 +154,7 @@ class Wrong:
         self._succeed(event)
         return random.choice((None, 0, "odd", {}))
 
-    def push_batch(self, batch: Sequence[Item]) -> Any:
+    def _push_batch(self, batch: Sequence[Item]) -> Any:
         if self._happens(0.15):
             raise self._one_of(PASSING + FINAL[:1])
         if self._happens(0.1):
