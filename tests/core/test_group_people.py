@@ -139,6 +139,21 @@ def test_event_goes_by_what_its_person_has_granted_also_if_the_sign_in_comes_in_
         assert collector.status().destinations["there"].held == 0
 
 
+def test_object_of_consent_that_changes_between_events_decides_on_each_as_it_came() -> None:
+    granted = [True, False, True, False]
+    consent = {"marketing": False}
+
+    def reusing() -> Iterator[dict[str, Any]]:
+        for at, consent["marketing"] in enumerate(granted):  # two identifiers: who is it?
+            user = {"id": f"u{at}", "device": f"d{at}"}
+            yield {"name": "page view", "user": user, "consent": consent}
+
+    with _waiting() as collector:
+        results = collector.push_many(reusing())
+    statuses = [result.destinations["holding"] for result in results]
+    assert statuses == ["accepted" if grants else "held" for grants in granted]
+
+
 def test_news_concern_the_people_and_keys_that_they_name() -> None:
     keys = OpenKeys()
     assert not keys.may_concern({"id": "u"}, "id:u")

@@ -228,3 +228,13 @@ def test_random_events_are_the_same_as_built_ones(
         assert (
             orjson.loads(orjson.dumps(done[0]["user"])).keys() >= IDENTIFIERS & whole["user"].keys()
         )
+
+
+class _Key(enum.StrEnum):
+    TIMING = "timing"
+
+
+def test_keys_of_another_type_are_left_to_those_that_build_events_once_there_are_defaults() -> None:
+    assert plain({"timing": 1.5, "custom": {}, "name": "order complete"}) is not None
+    equal = {_Key.TIMING: 1.5, "custom": {}, "name": "order complete"}
+    assert plain(equal, **ALL_DEFAULTS) is None

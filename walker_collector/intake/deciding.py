@@ -94,6 +94,8 @@ class Decisions:
                 self._learn(event, user, claim, mark, at)
         elif person is None:
             keys = _keys(event, body, claim=not sender.trusted)
+            if "consent" in event:  # the application may change its object until the decision
+                event = {**event, "consent": {**event["consent"]}}
             return Undecided(event, body, keys, sender, mark, at, has_id, as_of)
         return self.decided(event, body, sender, mark, at, has_id, erasures, person)
 
