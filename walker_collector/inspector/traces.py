@@ -18,9 +18,9 @@ from walker_collector.moments import now_ms
 from walker_collector.people.consent import ConsentStore
 from walker_collector.spool import RECENT, Observer, State, StoredDelivery, StoredSpool
 from walker_collector.spool.deliverer import NOBODY
-from walker_collector.spool.engine_protocol import StoredEvents
 from walker_collector.spool.person_keys import is_claimed, unclaimed
 from walker_collector.spool.repeats import RecentEvent, RecentOutcome
+from walker_collector.spool.stored_spool import StoredEvents
 
 _DELIVERED: Final = RecentOutcome("delivered", 0)
 _STATUSES: Final = {State.WAITING: "waiting", State.HELD: "held", State.DEAD: "dead"}

@@ -1,4 +1,4 @@
-"""Storage of accepted events until every destination has acknowledged them: memory, or SQLite."""
+"""Storage of accepted events until every destination has acknowledged them."""
 
 from walker_collector.offsets import Position, PositionLost, PositionStore
 from walker_collector.spool.base import (
@@ -42,16 +42,15 @@ from walker_collector.spool.engine_protocol import (
     DurableSpool,
     EventStore,
     Membership,
-    Observer,
     Outbox,
     PeopleStore,
     Spool,
-    StoredSpool,
     VolatileSpool,
 )
 from walker_collector.spool.processes.files import SpoolBusy
 from walker_collector.spool.shards import shard_of
 from walker_collector.spool.stored_delivery import StoredDelivery
+from walker_collector.spool.stored_spool import Observer, StoredSpool
 
 __all__ = [
     "FRESH",

@@ -1,7 +1,10 @@
 """The protocols of a spool, for another engine to implement.
 
+Every method may be called from any thread. Those that write raise SpoolError, with nothing written.
+
 `tests/core/spool_contract` checks an engine by them. `LeaseKeeper` shares out the leases of any
-engine, which has the `Members` and `Leases` of `processes.keeper`.
+engine, which has the `Members` and `Leases` of `processes.keeper`. `stored_spool` has the questions
+of commands, which an engine on disk answers as well.
 """
 
 import sys
@@ -29,13 +32,9 @@ from walker_collector.spool.base import (
     State,
     StoredEntry,
 )
-from walker_collector.spool.deliverer import Deliverer, DestinationHealth, Member
+from walker_collector.spool.deliverer import Deliverer, DestinationHealth
 from walker_collector.spool.repeats import RecentEvent, Unstored
 from walker_collector.spool.samples import SampleTable
-from walker_collector.spool.stored_delivery import StoredDelivery
-
-# Every method may be called from any thread. Those that write raise SpoolError, with nothing
-# written.
 
 
 class EventStore(Protocol):
@@ -60,9 +59,9 @@ class EventStore(Protocol):
 
         `on_committed` gets the entries before this returns, in the order of their numbers over
         all threads. `learned` and `positions` are written in the same transaction. An event whose
-        id came before is
-        not stored: its `repeats` is set to the number of the first. Raises Overtaken, with nothing
-        written, if an erasure has begun since the person of an event was found.
+        id came before is not stored: its `repeats` is set to the number of the first. Raises
+        Overtaken, with nothing written, if an erasure has begun since the person of an event was
+        found.
         """
 
     def came_before(self, marks: Collection[bytes], now: int) -> set[bytes]:
@@ -370,65 +369,6 @@ class DurableSpool(EventStore, PeopleStore, PositionStore, Protocol):
 
     def abandon(self) -> None:
         """Leave everything to the parent process, in a forked child."""
-
-
-class StoredEvents(Protocol):
-    """Finds stored events by id or person, for commands: it may look through all of them."""
-
-    def with_text(self, text: str) -> list[StoredDelivery]:
-        """Return the deliveries of events with this string in their JSON, such as their id."""
-
-    def of_people(self, keys: Collection[str], limit: int) -> list[StoredDelivery]:
-        """Return the deliveries of the latest events filed under these keys, latest first."""
-
-    def retries(self, keys: Collection[str]) -> list[StoredDelivery]:
-        """Return the deliveries that wait for a retry, of events under these keys, in order."""
-
-    def counts(self, keys: Collection[str]) -> dict[tuple[str, State], int]:
-        """Return the number of events under these keys for each destination and state."""
-
-    def calls_with(self, keys: Collection[str]) -> dict[str, str]:
-        """Return the destinations with a call under way for these people, and its process."""
-
-
-class Observer(Protocol):
-    """The deliverers of a spool, for a process without a part in its deliveries."""
-
-    def deliverers(self, destination: str) -> dict[int, Deliverer]:
-        """Return the deliverer of each shard of a destination for which there ever was one."""
-
-    def deliveries(self, destinations: Iterable[str]) -> list[tuple[Member, list[str]]]:
-        """Return the living processes, oldest first, each with its destinations of now.
-
-        Looked for are these destinations, and those that any of the processes can deliver to.
-        """
-
-
-class StoredSpool(DurableSpool, Protocol):
-    """A durable spool with the questions of commands."""
-
-    @property
-    def observer(self) -> Observer:
-        """The deliverers of the spool."""
-
-    def destinations(self) -> set[str]:
-        """Return every destination that an event was ever stored for."""
-
-    def oldest(self) -> dict[str, tuple[int, int]]:
-        """Return two figures for each destination with waiting events.
-
-        They are the time of acceptance of the oldest (ms), and the number of those that wait for a
-        retry.
-        """
-
-    def usage(self) -> tuple[int, int]:
-        """Return the number of events kept, and their bytes, which the spool's bounds are for."""
-
-    def stored_events(self) -> StoredEvents:
-        """Return the queries over single events and people."""
-
-    def compact(self) -> None:
-        """Leave the stored rows alone in the store; see `scrub`. Raises SpoolError."""
 
 
 Spool = VolatileSpool | DurableSpool

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from walker_collector.config import Secret, SpoolConfig
-from walker_collector.spool.engine_protocol import StoredSpool
+from walker_collector.spool.stored_spool import StoredSpool
 
 if TYPE_CHECKING:
     from walker_collector.spool.postgres import Place
