@@ -1,7 +1,7 @@
 """Accepting events into a spool file: numbers, repeats, room, and one transaction for a group."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from walker_collector.errors import SpoolFull
 from walker_collector.offsets import Position
@@ -13,7 +13,7 @@ from walker_collector.spool.base import (
     State,
     assign_seqs,
 )
-from walker_collector.spool.processes.page import BYTES, ERASURES, EVENTS, SEQ
+from walker_collector.spool.processes.page import BYTES, ERASURES, EVENTS
 from walker_collector.spool.repeats import marks_of, note_repeats, without_repeats
 from walker_collector.spool.room import lack_of_room
 from walker_collector.spool.sqlite import (
@@ -23,18 +23,16 @@ from walker_collector.spool.sqlite import (
     recent_tables,
     shard_tables,
 )
+from walker_collector.spool.sqlite.event_numbers import EventNumbers
 from walker_collector.spool.sqlite.file_core import FileCore
 from walker_collector.spool.sqlite.group_commit import Tally
 
 
 class EventAppends:
-    """Implements `EventStore.append`. `on_foreign`: see `DurableSpool.join`."""
+    """Implements `EventStore.append`."""
 
     core: FileCore
-    on_foreign: Callable[[], None]
-    _expected: int
-    """The next number, if no other process appends."""
-    _foreign: bool
+    numbers: EventNumbers
 
     def append(
         self,
@@ -44,101 +42,15 @@ class EventAppends:
         positions: Sequence[Position] = (),
     ) -> Sequence[int]:
         core = self.core
-        count, words = len(events), core.words
-        size = len(events[0].body) if count == 1 else sum([len(event.body) for event in events])
-        self._check_room(count, size)
+        size = _size_of(events)
+        self._check_room(len(events), size)
         for states in _different(events):
             core.catalog.ensure(frozenset(states))
-        marks = marks_of(events) if count > 1 or events[0].mark else []
-        new, seqs = events, range(0)
-        runs: list[EntryRun] = []
-
-        def insert(db: sqlite3.Connection) -> range:
-            nonlocal new, seqs
-            if seqs and event_tables.has(db, seqs[0], new[0].body):
-                # Committed already, by a thread that was interrupted before it noted so.
-                return seqs
-            uncounted = core.uncounted_erasures
-            if count > 1 or events[0].as_of != words[ERASURES] + uncounted:
-                people_tables.check_not_overtaken(db, events, words[ERASURES], uncounted)
-            seqs = self._take_numbers(count)
-            new = self._keep_marks(db, events, marks, seqs) if marks else events
-            seqs = self._give_back(seqs, len(new))
-            runs[:] = assign_seqs(new, seqs.start)
-            try:
-                self._insert(db, runs)
-            except sqlite3.IntegrityError:
-                # Somebody has deleted the lock files, and another process given these numbers.
-                seqs = range(0)
-                core.files.recount(db)
-                raise
-            if learned is not None:
-                core.learn(db, learned)
-            position_tables.advance(db, positions)
-            return seqs
-
-        def hand_over(_: object) -> None:
-            if learned is not None:
-                core.learned(learned)
-            if self._foreign:
-                self._foreign = False
-                self.on_foreign()
-            on_committed(runs)
-
-        def tally(seqs: range) -> Tally:
-            return len(seqs), size if len(seqs) == count else sum(len(event.body) for event in new)
-
-        alone = learned is None and count == 1 and not marks and not positions
-        result: range = core.commits.run(
-            insert,
-            hand_over,
-            tally,
-            single=alone and not any(events[0].states.values()),
+        appended = _Append(core, self.numbers, events, size, on_committed, learned, positions)
+        seqs: range = core.commits.run(
+            appended.write, appended.hand_over, appended.tally, single=appended.is_single
         )
-        return result
-
-    def _keep_marks(
-        self,
-        db: sqlite3.Connection,
-        events: Sequence[NewEvent],
-        marks: Sequence[bytes],
-        seqs: range,
-    ) -> Sequence[NewEvent]:
-        """Remember the marks of events, in their order with these numbers; return those to store.
-
-        These are all but the repeated ones.
-        """
-        catalog, recent = self.core.catalog.current, self.core.recent
-        if recent_tables.insert_new(db, catalog, events, seqs, recent):
-            return events
-        known = recent_tables.numbers_of(db, marks, events[0].at, recent)
-        new = without_repeats(events, known)
-        stored = recent_tables.insert_events(db, catalog, new, seqs[: len(new)], recent)
-        note_repeats(events, stored, known)
-        return new
-
-    def _take_numbers(self, count: int) -> range:
-        """Reserve numbers before events are written: none is ever given twice."""
-        words = self.core.words
-        first = words[SEQ] + 1
-        words[SEQ] += count
-        if first != self._expected:
-            self._foreign = True
-        self._expected = first + count
-        return range(first, first + count)
-
-    def _give_back(self, seqs: range, used: int) -> range:
-        """Give back the last numbers just reserved, which nothing was written under."""
-        left = len(seqs) - used
-        self.core.words[SEQ] -= left
-        self._expected -= left
-        return seqs[:used]
-
-    def _insert(self, db: sqlite3.Connection, runs: Iterable[EntryRun]) -> None:
-        shards = self.core.shards
-        shard = shard_tables.shard_in(db, shards) if shards > 1 else None
-        for entries, states in runs:
-            event_tables.insert(db, self.core.catalog.current, entries, states, shard)
+        return seqs
 
     def _check_room(self, count: int, added: int) -> None:
         words, config = self.core.words, self.core.config
@@ -155,6 +67,123 @@ class EventAppends:
 
     def usage(self) -> tuple[int, int]:
         return self.core.page.events, self.core.page.bytes
+
+
+class _Append:
+    """The steps of one `append`, for `GroupCommit.run`, which may repeat each of them.
+
+    `size` is the bytes of the events, repeated ones among them. `is_single`: writing them takes
+    one statement.
+    """
+
+    __slots__ = (
+        "_core",
+        "_events",
+        "_learned",
+        "_marks",
+        "_new",
+        "_numbers",
+        "_on_committed",
+        "_positions",
+        "_runs",
+        "_seqs",
+        "_size",
+        "is_single",
+    )
+
+    def __init__(
+        self,
+        core: FileCore,
+        numbers: EventNumbers,
+        events: Sequence[NewEvent],
+        size: int,
+        on_committed: OnCommitted,
+        learned: PeopleUpdate | None,
+        positions: Sequence[Position],
+    ) -> None:
+        self._core, self._numbers = core, numbers
+        self._events, self._size = events, size
+        self._on_committed = on_committed
+        self._learned, self._positions = learned, positions
+        self._marks = marks_of(events) if len(events) > 1 or events[0].mark else []
+        self._new = events
+        """The events without repeated ones, once these are known."""
+        self._seqs = range(0)
+        """The numbers of the new events, once they are written."""
+        self._runs: list[EntryRun] = []
+        self.is_single = (
+            len(events) == 1
+            and learned is None
+            and not self._marks
+            and not positions
+            and not any(events[0].states.values())
+        )
+
+    def write(self, db: sqlite3.Connection) -> range:
+        """Write the events that are new, and return their numbers."""
+        if self._seqs and event_tables.has(db, self._seqs[0], self._new[0].body):
+            # Committed already, by a thread that was interrupted before it noted so.
+            return self._seqs
+        core = self._core
+        self._check_not_overtaken(db)
+        seqs = self._numbers.take(len(self._events))
+        self._new = self._keep_marks(db, seqs) if self._marks else self._events
+        self._seqs = self._numbers.give_back(seqs, len(self._new))
+        self._runs = assign_seqs(self._new, self._seqs.start)
+        try:
+            self._insert(db)
+        except sqlite3.IntegrityError:
+            # Somebody has deleted the lock files, and another process given these numbers.
+            self._seqs = range(0)
+            core.files.recount(db)
+            raise
+        if self._learned is not None:
+            core.learn(db, self._learned)
+        position_tables.advance(db, self._positions)
+        return self._seqs
+
+    def tally(self, seqs: range) -> Tally:
+        """Return the number of events that were written, and their bytes."""
+        return len(seqs), self._size if len(seqs) == len(self._events) else _size_of(self._new)
+
+    def hand_over(self, _: object) -> None:
+        """Hand over the entries that are committed."""
+        if self._learned is not None:
+            self._core.learned(self._learned)
+        self._numbers.tell_of_foreign()
+        self._on_committed(self._runs)
+
+    def _check_not_overtaken(self, db: sqlite3.Connection) -> None:
+        """Raise Overtaken if an erasure has begun since the person of an event was found."""
+        erasures, uncounted = self._core.words[ERASURES], self._core.uncounted_erasures
+        if len(self._events) > 1 or self._events[0].as_of != erasures + uncounted:
+            people_tables.check_not_overtaken(db, self._events, erasures, uncounted)
+
+    def _keep_marks(self, db: sqlite3.Connection, seqs: range) -> Sequence[NewEvent]:
+        """Remember the marks of the events, in their order with these numbers.
+
+        Returns the events to store: all but the repeated ones.
+        """
+        events, catalog, recent = self._events, self._core.catalog.current, self._core.recent
+        if recent_tables.insert_new(db, catalog, events, seqs, recent):
+            return events
+        known = recent_tables.numbers_of(db, self._marks, events[0].at, recent)
+        new = without_repeats(events, known)
+        stored = recent_tables.insert_events(db, catalog, new, seqs[: len(new)], recent)
+        note_repeats(events, stored, known)
+        return new
+
+    def _insert(self, db: sqlite3.Connection) -> None:
+        core = self._core
+        shard = shard_tables.shard_in(db, core.shards) if core.shards > 1 else None
+        for entries, states in self._runs:
+            event_tables.insert(db, core.catalog.current, entries, states, shard)
+
+
+def _size_of(events: Sequence[NewEvent]) -> int:
+    if len(events) == 1:
+        return len(events[0].body)
+    return sum([len(event.body) for event in events])
 
 
 def _different(events: Sequence[NewEvent]) -> list[Mapping[str, State]]:

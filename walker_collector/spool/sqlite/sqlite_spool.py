@@ -15,6 +15,7 @@ from walker_collector.spool.sqlite.accepted_ids import AcceptedIds
 from walker_collector.spool.sqlite.call_claims import CallClaims
 from walker_collector.spool.sqlite.entry_store import EntryStore
 from walker_collector.spool.sqlite.event_appends import EventAppends
+from walker_collector.spool.sqlite.event_numbers import EventNumbers
 from walker_collector.spool.sqlite.file_core import FileCore, Settings
 from walker_collector.spool.sqlite.people_store import FilePeopleStore
 from walker_collector.spool.sqlite.sample_tables import SqliteSampleTable
@@ -46,13 +47,11 @@ class SqliteSpool(EventAppends, AcceptedIds, EntryStore, FilePeopleStore):
         wait: float = 5.0,
     ) -> None:
         self.path = Path(config.path)
-        self.on_foreign: Callable[[], None] = lambda: None
         self.core = core = FileCore(Settings(config, shards, recent, read_only, wait))
         self.shards = core.shards
         self.page = core.page
         self.claims = CallClaims(core)
-        self._expected = core.last_old + 1
-        self._foreign = False
+        self.numbers = EventNumbers(core)
         self._unstored = UnstoredEvents(self._insert_unstored)
 
     # --- deliveries of this process --------------------------------------------------------
@@ -67,7 +66,7 @@ class SqliteSpool(EventAppends, AcceptedIds, EntryStore, FilePeopleStore):
         files = self.core.files
         if files.lock is None:
             raise SpoolError(f"spool {self.path}: it is open to be read, and delivers nothing")
-        self.on_foreign = on_foreign
+        self.numbers.on_foreign = on_foreign
         self.claims.membership = membership = SpoolMembership(
             files.real,
             files.lock,
