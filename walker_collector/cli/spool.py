@@ -1,11 +1,12 @@
 """`walker spool`: count or drop the events stored for each destination."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 import click
+from attrs import Factory, frozen
 
 from walker_collector.cli.options import (
     FILE,
@@ -24,7 +25,9 @@ from walker_collector.cli.spool_access import (
     spool_of,
 )
 from walker_collector.cli.streams import Colored, say, say_json
+from walker_collector.config import SpoolConfig
 from walker_collector.inspector.stored_counts import (
+    OutboxCounts,
     StoredCounts,
     outbox_counts,
     stored_counts,
@@ -73,58 +76,50 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
     the spool, with the destinations that each delivers to now. A full spool, which takes no more
     events, is named with the bound that it has reached; a database that takes no writes as well.
     """
-    config = spool_of(flow, name)
-    nothing = full = problem = ""
-    counts, outbox = dict[str, StoredCounts](), None
-    found: Sequence[tuple[Member, Sequence[str]]] = []
+    contents = _contents(spool_of(flow, name))
+    if as_json:
+        say_json(_as_object(contents))
+    elif contents.nothing:
+        say(contents.nothing)
+    else:
+        _print_contents(contents)
+
+
+@frozen
+class _Contents:
+    """The contents of a spool, and the processes that use it.
+
+    nothing: the reason why there is nothing to count. full: the bound that it has reached. trouble:
+    why the store cannot be used. processes: each with the destinations that it delivers to now.
+    """
+
+    place: str
+    nothing: str = ""
+    full: str = ""
+    trouble: str = ""
+    counts: Mapping[str, StoredCounts] = Factory(dict)
+    outbox: OutboxCounts | None = None
+    processes: Sequence[tuple[Member, Sequence[str]]] = ()
+
+
+def _contents(config: SpoolConfig) -> _Contents:
+    """Return the contents of a spool. Raises SpoolError."""
     try:
         with reading(config) as store:
             counts = stored_counts(store, now_ms())
             for id_, item in counts.items():
                 item.reason = _why_waiting(store.observer, id_) if item.waiting else ""
-            found = store.observer.deliveries(counts)
-            full, problem = fullness(config, store), store.trouble
-            outbox = outbox_counts(store, found, now_ms())
-    except NothingStored as error:
-        nothing = str(error)
-    if as_json:
-        rows = {id_: attrs.asdict(item) for id_, item in counts.items()}
-        processes = [_as_object(member, ids) for member, ids in found]
-        say_json(
-            {
-                "spool": config.place,
-                "trouble": problem,
-                "full": full,
-                "destinations": rows,
-                "outbox": attrs.asdict(outbox) if outbox else None,
-                "processes": processes,
-            }
-        )
-        return
-    if nothing:
-        say(nothing)
-        return
-    say(config.place)
-    if problem:
-        say(Colored(problem, "yellow"))
-    if full:
-        say(Colored(full, "yellow"), "; new events are refused until some have left")
-    print_table(
-        ("destination", "waiting", "retrying", "held", "dead", "oldest"),
-        [
-            (
-                *(id_, item.waiting, item.retrying, item.held, item.dead),
-                duration(item.oldest_age) if item.waiting else "",
+            processes = store.observer.deliveries(counts)
+            return _Contents(
+                config.place,
+                full=fullness(config, store),
+                trouble=store.trouble,
+                counts=counts,
+                outbox=outbox_counts(store, processes, now_ms()),
+                processes=processes,
             )
-            for id_, item in counts.items()
-        ],
-    )
-    for id_, item in counts.items():
-        if item.reason:
-            say(f"{id_}: {item.reason}")
-    if outbox and outbox.waiting:
-        say(outbox_line(outbox.waiting, outbox.oldest_age, outbox.reason))
-    _print_processes(found)
+    except NothingStored as error:
+        return _Contents(config.place, nothing=str(error))
 
 
 def _why_waiting(observer: Observer, destination: str) -> str:
@@ -132,31 +127,70 @@ def _why_waiting(observer: Observer, destination: str) -> str:
     return trouble([*observer.deliverers(destination).values()] or [NOBODY])
 
 
-def _print_processes(found: Sequence[tuple[Member, Sequence[str]]]) -> None:
-    if found:
-        say("")
-        print_table(
-            ("process", "host", "since", "delivers to"),
-            [
-                (
-                    str(member.pid),
-                    member.host,
-                    moment(round(member.since * 1000)),
-                    ", ".join(ids) + (" (gives no sign of life)" if member.silent else ""),
-                )
-                for member, ids in found
-            ],
-        )
-
-
-def _as_object(member: Member, delivers: Sequence[str]) -> dict[str, Any]:
+def _as_object(contents: _Contents) -> dict[str, Any]:
+    """Return the contents of a spool as an object of JSON."""
     return {
-        "pid": member.pid,
-        "host": member.host,
-        "since": moment(round(member.since * 1000)),
-        "delivers": delivers,
-        "silent": member.silent,
+        "spool": contents.place,
+        "trouble": contents.trouble,
+        "full": contents.full,
+        "destinations": {id_: attrs.asdict(item) for id_, item in contents.counts.items()},
+        "outbox": attrs.asdict(contents.outbox) if contents.outbox else None,
+        "processes": [
+            {
+                "pid": member.pid,
+                "host": member.host,
+                "since": _since(member),
+                "delivers": delivers,
+                "silent": member.silent,
+            }
+            for member, delivers in contents.processes
+        ],
     }
+
+
+def _print_contents(contents: _Contents) -> None:
+    say(contents.place)
+    if contents.trouble:
+        say(Colored(contents.trouble, "yellow"))
+    if contents.full:
+        say(Colored(contents.full, "yellow"), "; new events are refused until some have left")
+    print_table(
+        ("destination", "waiting", "retrying", "held", "dead", "oldest"),
+        [
+            (
+                *(id_, item.waiting, item.retrying, item.held, item.dead),
+                duration(item.oldest_age) if item.waiting else "",
+            )
+            for id_, item in contents.counts.items()
+        ],
+    )
+    for id_, item in contents.counts.items():
+        if item.reason:
+            say(f"{id_}: {item.reason}")
+    if (outbox := contents.outbox) and outbox.waiting:
+        say(outbox_line(outbox.waiting, outbox.oldest_age, outbox.reason))
+    if contents.processes:
+        _print_processes(contents.processes)
+
+
+def _print_processes(processes: Sequence[tuple[Member, Sequence[str]]]) -> None:
+    say("")
+    print_table(
+        ("process", "host", "since", "delivers to"),
+        [
+            (
+                str(member.pid),
+                member.host,
+                _since(member),
+                ", ".join(delivers) + (" (gives no sign of life)" if member.silent else ""),
+            )
+            for member, delivers in processes
+        ],
+    )
+
+
+def _since(member: Member) -> str:
+    return moment(round(member.since * 1000))
 
 
 @spool.command(epilog=examples("walker spool drop flow.json old-crm"))
