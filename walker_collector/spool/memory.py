@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from typing import Final, Literal
 
 from walker_collector.errors import SpoolError
@@ -11,6 +12,7 @@ from walker_collector.offsets import Position
 from walker_collector.spool.base import (
     RECENT,
     DeadLetter,
+    EntryRun,
     Erased,
     NewEvent,
     OnCommitted,
@@ -62,22 +64,12 @@ class MemorySpool:
             if self._closed:
                 raise SpoolError("the collector is closed; the event was not accepted")
             check_not_overtaken(events, self.erasures)
-            first, marks = self._seq + 1, marks_of(events)
-            known = self._recent.numbers_of(marks, events[0].at) if marks else {}
-            any_repeated = bool(known) or len({*marks}) < len(marks)
-            new = without_repeats(events, known) if any_repeated else events
-            seqs = range(first, first + len(new))
-            runs = assign_seqs(new, first)
+            first, marks, new = self._seq + 1, marks_of(events), events
+            if marks:
+                new = self._without_repeats(events, marks, first)
+            seqs, runs = range(first, first + len(new)), assign_seqs(new, first)
             self._seq += len(new)
-            if any_repeated:
-                numbers = {event.mark: seq for event, seq in zip(new, seqs, strict=True)}
-                note_repeats(events, numbers, known)
-
-            def commit() -> None:
-                if marks:
-                    self._recent.add_events(new, seqs)
-                on_committed(runs)
-
+            commit = partial(self._commit, new if marks else (), seqs, runs, on_committed)
             # Under the lock, so that queues see events in the order of their numbers.
             try:
                 commit()
@@ -85,6 +77,28 @@ class MemorySpool:
                 run_to_the_end(commit)
                 raise
         return seqs
+
+    def _without_repeats(
+        self, events: Sequence[NewEvent], marks: Sequence[bytes], first: int
+    ) -> Sequence[NewEvent]:
+        """Return the events to store, the first under this number; tell the others."""
+        known = self._recent.numbers_of(marks, events[0].at)
+        if not known and len({*marks}) == len(marks):
+            return events
+        new = without_repeats(events, known)
+        note_repeats(events, {event.mark: seq for seq, event in enumerate(new, first)}, known)
+        return new
+
+    def _commit(
+        self,
+        marked: Sequence[NewEvent],
+        seqs: range,
+        runs: Sequence[EntryRun],
+        on_committed: OnCommitted,
+    ) -> None:
+        if marked:
+            self._recent.add_events(marked, seqs)
+        on_committed(runs)
 
     def came_before(self, marks: Collection[bytes], now: int) -> set[bytes]:
         with self._lock:
