@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
@@ -150,13 +151,15 @@ def test_one_application_serves_several_event_loops() -> None:
     assert len(door.groups) == 2
 
 
-async def talk(application: App, messages: AsyncIterator[dict[str, Any]]) -> list[dict[str, Any]]:
+async def talk(
+    application: App, messages: AsyncIterator[dict[str, Any]], path: str = "/collect"
+) -> list[dict[str, Any]]:
     sent: list[dict[str, Any]] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": "/collect", "headers": []}
+    scope = {"type": "http", "method": "POST", "path": path, "headers": []}
     await application(scope, messages.__anext__, send)
     return sent
 
@@ -169,6 +172,42 @@ def test_a_body_that_comes_too_slowly_is_given_up() -> None:
     sent = run(talk(app(Door(), Settings(body_timeout=50)), slow()))
     assert sent[0]["status"] == 408
     assert (b"connection", b"close") in sent[0]["headers"]  # the rest of it is no further request
+    sent = run(talk(app(Door(), Settings(body_timeout=50)), slow(), "/v1/track"))
+    assert json.loads(sent[1]["body"])["code"] == "request_timeout"  # in the form of its clients
+
+
+def test_answer_without_content_tells_no_length_of_it() -> None:
+    async def work() -> httpx.Response:
+        async with client_of(app(Door())) as client:
+            return await client.options("/collect")
+
+    answer = run(work())
+    assert (answer.status_code, "content-length" in answer.headers) == (204, False)
+
+
+def test_target_of_a_request_is_read_as_by_a_server() -> None:
+    door, event = Door(), json.dumps(EVENT)
+    respond = app(door).respond
+    for target in ("/coll%65ct", "/collect#top", "https://shop.example/collect", "/collect?a=%20"):
+        assert respond("POST", target, {}, event)[0] == 200, target
+    for target in ("//[", "//shop.example/collect", "/col\tlect", "", "collect"):
+        assert respond("POST", target, {}, event)[0] == 404, target
+    assert respond("POST", "/collect", {}, '{"name": "a b\ud800"}')[0] == 400
+    assert sum(map(len, door.groups)) == 4
+
+
+def test_requests_that_find_no_room_leave_nothing_in_memory() -> None:
+    respond = App(lambda events: [SpoolFull("full") for _ in events], Settings()).respond
+    event = json.dumps({**EVENT, "data": {"text": "x" * 10_000}})
+    assert respond("POST", "/collect", {}, event)[0] == 429
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(100):
+            respond("POST", "/collect", {}, event)
+        assert tracemalloc.get_traced_memory()[0] - before < 500_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_body_that_ends_too_early_is_not_accepted() -> None:

@@ -27,12 +27,12 @@ KEYS = {
 
 
 class Door:
-    """Accepts events as a collector does, and keeps them; `full`: it has no room."""
+    """Accepts events as a collector does, and keeps them, as many as there is `room` for."""
 
-    def __init__(self, *, full: bool = False) -> None:
+    def __init__(self, *, room: int = 1_000) -> None:
         self.events: list[Mapping[str, Any]] = []
         self.senders: list[Received] = []
-        self.full = full
+        self.room = room
 
     def __call__(self, events: Iterable[Received]) -> list[PushResult | WalkerError]:
         taken = list(events)
@@ -41,7 +41,7 @@ class Door:
 
     def _accept(self, received: Received) -> PushResult | WalkerError:
         event = whole(received.event)
-        if self.full:
+        if len(self.events) >= self.room:
             return SpoolFull("full")
         if is_command(event.get("name")) and not received.trusted:
             try:
@@ -183,8 +183,8 @@ def test_pages_of_other_origins_read_answers_as_configured(
 
 
 def test_a_full_spool_is_told_with_the_time_to_come_back() -> None:
-    for body in ({"name": "page view"}, [{"name": "page view"}]):
-        response = ask(Door(full=True), body)
+    for body in ({"name": "page view"}, [{"name": "page view"}], [1, {"name": "page view"}]):
+        response = ask(Door(room=0), body)
         assert (response.status, response.headers["Retry-After"]) == (429, "1")
 
 
@@ -418,6 +418,11 @@ def test_sender_without_a_key_is_told_how_to_show_one() -> None:
     status, body = answer(ask(Door(), {"name": "page view"}, settings=Settings(keys=KEYS)))
     assert status == 401
     assert "X-Write-Key" in body["error"]
+    bare = ask(
+        Door(), {"name": "page view"}, settings=Settings(keys=KEYS), authorization="Basic s-key"
+    )
+    assert (bare.status, "base64" in answer(bare)[1]["error"]) == (401, True)
+    assert bare.headers["WWW-Authenticate"] == 'Basic realm="walker"'  # clients insist on one
 
 
 def test_settings_of_a_mounted_application_lead_back_to_it() -> None:

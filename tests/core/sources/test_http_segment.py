@@ -107,6 +107,16 @@ def test_the_good_calls_of_a_batch_are_accepted() -> None:
     assert (status, body["code"]) == (400, "bad_request")
 
 
+def test_batch_that_finds_room_for_a_part_of_it_is_to_be_sent_again() -> None:
+    """SDKs look at the status alone: under a 200, they drop the calls that were not accepted."""
+    good = {"type": "track", "event": "A B", "userId": "u", "messageId": "m1"}
+    for room, first in ((1, good), (0, {"type": "page"})):
+        door = Door(room=room)
+        response = ask(door, {"batch": [first, {**good, "messageId": "m2"}]}, "/v1/batch")
+        assert (response.status, response.headers["Retry-After"]) == (429, "1")
+        assert len(door.events) == room
+
+
 def test_what_all_calls_of_a_batch_share_is_in_each() -> None:
     door = Door()
     calls = [{"type": "page", "userId": "u"}, {"type": "page", "userId": "u", "context": {"b": 1}}]
@@ -124,6 +134,6 @@ def test_analytics_js_is_told_to_send_here() -> None:
 
 
 def test_a_full_spool_makes_an_sdk_come_back() -> None:
-    response = ask(Door(full=True), {"event": "A B", "userId": "u"}, "/v1/track")
+    response = ask(Door(room=0), {"event": "A B", "userId": "u"}, "/v1/track")
     assert (response.status, response.headers["Retry-After"]) == (429, "1")
     assert answer(response)[1]["code"] == "too_many_requests"

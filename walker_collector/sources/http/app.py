@@ -10,7 +10,7 @@ from walker_collector.asgi import Receive, Scope, Send, answer_lifespan
 from walker_collector.figures import Figures
 from walker_collector.results import Status
 from walker_collector.sources.http.exchange import Accept, Exchange, Undecided, failed
-from walker_collector.sources.http.messages import Request, RequestRejected, Response, json_response
+from walker_collector.sources.http.messages import Request, RequestRejected, Response
 from walker_collector.sources.http.metrics import count_request, metrics_page
 from walker_collector.sources.http.no_room import NoRoomLog
 from walker_collector.sources.http.respond import Responder
@@ -123,18 +123,16 @@ class App:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
         """Return the answer to a request; None if its sender has gone before the end of it."""
+        request = _request(scope)
         try:
-            if BODY_IS_THERE in scope:
+            async with asyncio.timeout(None if BODY_IS_THERE in scope else self._body_time):
                 body = await _body(receive, self._max_body)
-            else:
-                async with asyncio.timeout(self._body_time):
-                    body = await _body(receive, self._max_body)
         except TimeoutError:
-            refused = {"success": False, "error": "the body came too slowly"}
-            return json_response(408, refused, {"Connection": "close"})
+            slow = RequestRejected(408, "the body came too slowly", {"Connection": "close"})
+            return self._responder.refuse(request, slow)
         if body is None:
             return None
-        request = _request(scope, body)
+        request.body = body
         try:
             if not self._responder.may_bring_events(request.method, request.path):
                 return await self._without_events(request)
@@ -202,14 +200,15 @@ def _give(future: asyncio.Future[Response], response: Response) -> None:
         future.set_result(response)
 
 
-def _request(scope: Scope, body: bytes) -> Request:
+def _request(scope: Scope) -> Request:
+    """Return a request without its body."""
     client = scope.get("client")
     return Request(
         scope["method"],
         _path(scope),
         scope.get("query_string", b"").decode("latin-1"),
         headers_of(scope["headers"]),
-        body,
+        b"",
         client[0] if client else "",
         scope.get("root_path", ""),
     )
@@ -257,6 +256,7 @@ def _raw_header(name: str, value: str) -> tuple[bytes, bytes]:
 
 async def _send(send: Send, response: Response) -> None:
     headers = [_raw_header(name, value) for name, value in response.headers.items()]
-    headers.append((b"content-length", b"%d" % len(response.body)))
+    if response.status != 204:  # which has none
+        headers.append((b"content-length", b"%d" % len(response.body)))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})

@@ -15,7 +15,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from walker_collector.sources.http.app import BODY_IS_THERE, App, headers_of
 from walker_collector.sources.http.direct import DirectCycle
-from walker_collector.sources.http.messages import Request, json_response, raw_response
+from walker_collector.sources.http.messages import (
+    RETRY_AFTER,
+    Request,
+    json_response,
+    raw_response,
+)
 from walker_collector.sources.http.request_parser import RequestParser
 from walker_collector.sources.http.settings import Settings
 
@@ -212,7 +217,7 @@ class Connection(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:
             self.transport.close()  # it would be taken for the answer to the request before
             return
-        headers = {"Connection": "close", **({"Retry-After": "1"} if status == 503 else {})}
+        headers = {"Connection": "close", **(RETRY_AFTER if status in (429, 503) else {})}
         body = {"success": False, "error": message}
         self.transport.write(raw_response(json_response(status, body, headers)))
         self._timer = self.loop.call_later(_LINGER, self.transport.close)

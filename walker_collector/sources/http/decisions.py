@@ -1,13 +1,10 @@
 """What is answered under `acknowledge: "delivered"`: the decisions of destinations, as outcomes."""
 
 from collections.abc import Mapping
-from typing import Final
 
 from walker_collector.results import PushResult
 from walker_collector.sources.http.call import Outcome
-from walker_collector.sources.http.messages import RequestRejected
-
-_RETRY_AFTER: Final = {"Retry-After": "1"}
+from walker_collector.sources.http.messages import RETRY_AFTER, RequestRejected
 
 
 def outcome_of_decisions(result: PushResult, *, durable: bool) -> Outcome:
@@ -34,4 +31,4 @@ def _at(status: str, statuses: Mapping[str, str]) -> str:
 
 
 def _refused(status: int, message: str) -> Outcome:
-    return Outcome(refused=RequestRejected(status, message, _RETRY_AFTER if status > 502 else None))
+    return Outcome(refused=RequestRejected(status, message, RETRY_AFTER if status > 502 else None))

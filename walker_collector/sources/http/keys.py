@@ -27,6 +27,8 @@ class Caller:
 
 ANYBODY: Final = Caller()
 _NEEDED: Final = "a key is needed: by Authorization, X-Write-Key, ?key= or writeKey in the body"
+_NOT_BASIC: Final = "Authorization: Basic needs the base64 of the key with a colon after it"
+_CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="walker"'}
 
 
 def caller_of(request: Request, body: Any, keys: Mapping[str, Key]) -> Caller:
@@ -38,13 +40,13 @@ def caller_of(request: Request, body: Any, keys: Mapping[str, Key]) -> Caller:
         return ANYBODY
     shown = _shown(request, body)
     if not shown:
-        raise RequestRejected(401, _NEEDED, {"WWW-Authenticate": "Basic"})
+        raise RequestRejected(401, _NEEDED, _CHALLENGE)
     found = ""
     for name, key in keys.items():  # all of them: the time tells nothing about any
         if hmac.compare_digest(key.key.reveal().encode(), shown.encode("utf-8", "surrogatepass")):
             found = name
     if not found:
-        raise RequestRejected(401, "the key is unknown", {"WWW-Authenticate": "Basic"})
+        raise RequestRejected(401, "the key is unknown", _CHALLENGE)
     origin = request.headers.get("origin", "").rstrip("/").lower()
     allowed = {item.rstrip("/").lower() for item in keys[found].origins}
     if origin and allowed and origin not in allowed:
@@ -54,7 +56,10 @@ def caller_of(request: Request, body: Any, keys: Mapping[str, Key]) -> Caller:
 
 
 def _shown(request: Request, body: Any) -> str:
-    """Return the key that a request shows; "" if it shows none."""
+    """Return the key that a request shows; "" if it shows none.
+
+    Raises RequestRejected for one that cannot be read.
+    """
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return value.strip()
@@ -62,7 +67,7 @@ def _shown(request: Request, body: Any) -> str:
         try:
             return b64decode(value.strip(), validate=True).decode().partition(":")[0]
         except (NoBase64, ValueError):
-            return ""
+            raise RequestRejected(401, _NOT_BASIC, _CHALLENGE) from None
     if key := request.headers.get("x-write-key"):
         return key
     if key := parse_qs(request.query).get("key", [""])[0]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 import orjson
 from attrs import define, field
@@ -38,10 +38,12 @@ class Request:
         client: str = "",
     ) -> "Request":
         """Return the request to a target, a path that may have a query."""
-        parts = urlsplit(target)
+        path, _, query = target.partition("#")[0].partition("?")
+        if not path.startswith("/"):  # a whole URL, as a proxy gets it
+            path = "/" + path.partition("://")[2].partition("/")[2]
         lowered = {name.lower(): value for name, value in headers.items()}
-        raw = body.encode() if isinstance(body, str) else body
-        return cls(method.upper(), parts.path, parts.query, lowered, raw, client)
+        raw = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body
+        return cls(method.upper(), unquote(path), query, lowered, raw, client)
 
 
 @define(eq=False)  # not frozen, as some are made per request
@@ -78,8 +80,14 @@ def _head(status: int, *headers: tuple[str, str]) -> bytes:
     return head.encode("latin-1", "replace")
 
 
+RETRY_AFTER: Final = {"Retry-After": "1"}
+
+
 class RequestRejected(Exception):
-    """The request is refused: with a status, a message for its author, and more headers."""
+    """The request is refused: with a status, a message for its author, and more headers.
+
+    To be made for each request: an exception that is raised again keeps what every raise met.
+    """
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
@@ -91,3 +99,15 @@ class RequestRejected(Exception):
     def code(self) -> str:
         """A word for programs, from the status: `bad_request`."""
         return HTTPStatus(self.status).phrase.lower().replace(" ", "_").replace("-", "_")
+
+
+class NotStored(RequestRejected):
+    """An event is not accepted for a reason that passes: its sender is to send it again."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(status, message, RETRY_AFTER)
+
+
+def no_room() -> NotStored:
+    """Return the refusal of events that find no room."""
+    return NotStored(429, "there is no room just now")

@@ -20,16 +20,22 @@ from walker_collector.sources.http.call import Call, Outcome
 from walker_collector.sources.http.cors import cors_headers, preflight
 from walker_collector.sources.http.decisions import outcome_of_decisions
 from walker_collector.sources.http.keys import caller_of
-from walker_collector.sources.http.messages import Request, RequestRejected, Response, json_response
+from walker_collector.sources.http.messages import (
+    RETRY_AFTER,
+    NotStored,
+    Request,
+    RequestRejected,
+    Response,
+    json_response,
+    no_room,
+)
 from walker_collector.sources.http.metrics import MetricsUnavailable
 from walker_collector.sources.http.settings import Settings
 from walker_collector.sources.http.trust import received, user_of
 
-_RETRY_AFTER: Final = {"Retry-After": "1"}
 _READY: Final = "/ready"
 _METRICS: Final = "/metrics"
 _PROBES: Final = ("GET", "HEAD")
-NO_ROOM: Final = RequestRejected(429, "there is no room just now", _RETRY_AFTER)
 _ENVELOPE: Final = frozenset({"key", "writeKey"})
 
 
@@ -174,7 +180,7 @@ class Responder:
             return self._metrics(request)
         reason = self.unready() if request.path == _READY else ""
         if reason:
-            return json_response(503, {"status": "unready", "reason": reason}, _RETRY_AFTER)
+            return json_response(503, {"status": "unready", "reason": reason}, RETRY_AFTER)
         return json_response(200, {"status": "ok"})
 
     def _metrics(self, request: Request) -> Response:
@@ -232,7 +238,7 @@ def _refused(error: WalkerError) -> Outcome:
     if isinstance(error, EventError):
         return Outcome(refused=RequestRejected(400, str(error)))
     if isinstance(error, SpoolFull):
-        return Outcome(refused=NO_ROOM)
+        return Outcome(refused=no_room())
     if isinstance(error, CollectorClosed):
-        return Outcome(refused=RequestRejected(503, "the server is closing", _RETRY_AFTER))
-    return Outcome(refused=RequestRejected(503, "the event could not be stored", _RETRY_AFTER))
+        return Outcome(refused=NotStored(503, "the server is closing"))
+    return Outcome(refused=NotStored(503, "the event could not be stored"))

@@ -10,7 +10,12 @@ from typing import Any, Final
 
 from walker_collector.moments import parse_ms
 from walker_collector.sources.http.call import Call, Outcome
-from walker_collector.sources.http.messages import RequestRejected, Response, json_response
+from walker_collector.sources.http.messages import (
+    NotStored,
+    RequestRejected,
+    Response,
+    json_response,
+)
 
 _KINDS: Final = {
     "t": "track",
@@ -212,9 +217,17 @@ def _single(outcomes: Sequence[Outcome]) -> Response:
 
 
 def _batch(outcomes: Sequence[Outcome]) -> Response:
+    """Return the answer to a batch; raises RequestRejected if its sender is to send it again, or if
+    all of its calls are refused.
+
+    SDKs look at the status alone. They send under the same ids, so that no call counts twice.
+    """
     failed = [(at, item.refused) for at, item in enumerate(outcomes) if item.refused]
     if not failed:
         return json_response(200, {"success": True})
+    for _, error in failed:
+        if isinstance(error, NotStored):
+            raise error
     if len(failed) == len(outcomes):
         raise failed[0][1]
     errors = [{"index": at, "error": error.message} for at, error in failed]

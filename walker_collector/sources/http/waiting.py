@@ -6,8 +6,7 @@ from typing import Final
 
 from walker_collector.groups import Groups
 from walker_collector.sources.http.exchange import Exchange, Undecided, failed
-from walker_collector.sources.http.messages import Request, RequestRejected, Response
-from walker_collector.sources.http.respond import NO_ROOM
+from walker_collector.sources.http.messages import Request, RequestRejected, Response, no_room
 
 _BYTES: Final = 64_000_000
 """Bytes of bodies that wait for their answers, at most."""
@@ -47,7 +46,7 @@ class WaitingRequests:
         """
         size = len(request.body)
         if self.bytes and self.bytes + size > _BYTES:
-            respond(self._refuse(request, NO_ROOM))
+            respond(self._refuse(request, no_room()))
             return
         self.bytes += size
         waiting = _Waiting(self, size, respond)

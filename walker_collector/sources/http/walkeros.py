@@ -44,8 +44,9 @@ def _batch(outcomes: Sequence[Outcome]) -> Response:
     """Return the answer to a batch; raises RequestRejected if there was no room for any of it."""
     ids = [outcome.id for outcome in outcomes if outcome.refused is None]
     failed = [(at, item.refused) for at, item in enumerate(outcomes) if item.refused]
-    if failed and not ids and (error := failed[0][1]).status in (429, 503):
-        raise error
+    for _, error in failed:
+        if not ids and error.status in (429, 503):
+            raise error
     body: dict[str, Any] = {"success": not failed, "processed": len(ids)}
     if not failed:
         return json_response(200, {**body, "ids": ids})
