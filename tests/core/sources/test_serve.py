@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import trustme
 
 from tests.core.cli_support import completed, spawned, to_server, walker, write_flow
 from tests.core.cli_support import serving as receiving
@@ -199,6 +200,10 @@ def test_bad_settings_are_problems_with_their_places(tmp_path: Path) -> None:
     files = {"tlsCert": "absent.pem", "tlsKey": "absent.pem"}
     flow = flow_in(tmp_path, {"web": {"package": "http", "config": {"settings": files}}})
     assert "settings.tlsCert: there is no such file" in walker("serve", flow).stderr
+    trustme.CA().cert_pem.write_to_path(tmp_path / "cert.pem")
+    files = {"tlsCert": str(tmp_path / "cert.pem"), "tlsKey": "absent.pem"}
+    flow = flow_in(tmp_path, {"web": {"package": "http", "config": {"settings": files}}})
+    assert "settings.tlsKey: there is no such file" in walker("validate", flow, "--serve").stdout
 
 
 def test_problems_beside_the_sources_name_the_file_and_the_remedy(tmp_path: Path) -> None:

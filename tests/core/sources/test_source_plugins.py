@@ -377,6 +377,15 @@ def http_problem(**settings: Any) -> str:
         ),
         ({"healthPath": "up"}, "healthPath: must begin with /; write /up"),
         (
+            {"path": "/a?b=1"},
+            "path: /a?b=1: a path has no query, and is written without % escapes",
+        ),
+        ({"paths": []}, "paths: names no path; leave it out for /collect"),
+        (
+            {"paths": [{"path": "/a", "methods": []}]},
+            "paths: /a has no methods; leave them out for GET and POST",
+        ),
+        (
             {"path": "/v1/t", "segment": True},
             'path: /v1/t is Segment\'s; write another path, or "segment": false',
         ),

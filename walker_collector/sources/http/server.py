@@ -27,7 +27,8 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:  # its own text names the address twice
-        text = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        number = error.errno or 0  # below 0 of a name that is not found
+        text = os.strerror(number) if number > 0 else error.strerror or str(error)
         raise PluginError(
             f"cannot listen on {_shown(host)}:{port}: {text} (settings.host, settings.port)"
         ) from None

@@ -13,6 +13,7 @@ from walker_collector.sources.http import origins
 from walker_collector.sources.http.segment_api import kind_of
 
 Method = Literal["GET", "POST"]
+COLLECT: Final = "/collect"
 HEALTH: Final = "/health"
 INSPECT: Final = "/inspect"
 RESERVED: Final = ("/ready", "/metrics")
@@ -49,23 +50,30 @@ def _with_certificate(instance: Any, attribute: Any, value: str | None) -> None:
         raise ValueError("tlsCert and tlsKey belong together; name both files, or none")
 
 
-def _begins(path: str) -> None:
+def _check_path(path: str) -> None:
+    """Raise ValueError for a path that no request has."""
     if not path.startswith("/"):
         raise ValueError(f"must begin with /; write /{path}")
+    if any(character in path for character in "?#%"):
+        raise ValueError(f"{path[:80]}: a path has no query, and is written without % escapes")
 
 
 def _health_path(instance: Any, attribute: Any, value: str) -> None:
-    _begins(value)
+    _check_path(value)
     if value in RESERVED:
         raise ValueError(f"{value} has an answer of its own; write another path, such as /health")
 
 
 def _paths(instance: Any, attribute: Any, value: "str | list[str | Route] | None") -> None:
-    """Refuse paths at which something else is answered, which they would hide."""
+    """Refuse paths that nobody can post to, and those at which something else is answered."""
+    if value == []:
+        raise ValueError(f"names no path; leave it out for {COLLECT}")
     health = getattr(instance, "health_path", HEALTH)
     for item in value if isinstance(value, list) else [value or "/"]:
         path = item.path if isinstance(item, Route) else item
-        _begins(path)
+        _check_path(path)
+        if isinstance(item, Route) and not item.methods:
+            raise ValueError(f"{path} has no methods; leave them out for GET and POST")
         if path in (health, *RESERVED):
             advice = ", or another healthPath" if path == health else ""
             raise ValueError(f"{path} tells of the server itself; write another path{advice}")
@@ -166,7 +174,9 @@ class Settings:
     health_path: str = field(default=HEALTH, validator=_health_path)
     proxies: list[str] = field(factory=list, validator=_networks)
     tls_cert: str | None = field(default=None, metadata={"certificates": True})
-    tls_key: str | None = field(default=None, validator=_with_certificate)
+    tls_key: str | None = field(
+        default=None, validator=_with_certificate, metadata={"present": "file"}
+    )
     max_connections: int = field(default=1_000, validator=_positive)
     body_timeout: int = field(default=30_000, validator=_positive)
     keep_alive: int = field(default=75_000, validator=_positive)
@@ -179,7 +189,7 @@ class Settings:
     def routes(self) -> list[Route]:
         """The paths for walkerOS's clients."""
         given: list[str | Route] = (
-            [self.path or "/collect"] if self.paths is None else list(self.paths)
+            [self.path or COLLECT] if self.paths is None else list(self.paths)
         )
         return [Route(path=item) if isinstance(item, str) else item for item in given]
 
