@@ -78,22 +78,35 @@ class PendingEvents:
         if last <= self._newest:  # the call before was complete
             return
         self.own.entries.add(first, last)
-        count, pending, linger = len(entries), self.state, self._linger
+        if not self.state.leased or self.state.sharded:
+            self._leave_in_spool(entries, held=state is State.HELD)
+        elif state is State.HELD:
+            self._hold(entries)
+        else:
+            self._queue(entries)
+
+    def _leave_in_spool(self, entries: list[Entry], *, held: bool) -> None:
+        """Count entries that whoever delivers them reads from the spool."""
+        pending = self.state
+        pending.counts.accepted += len(entries)
+        self._newest = entries[-1][0]
+        if pending.leased:
+            pending.window.keep(entries, held=held)
+        else:
+            pending.window.note_foreign()
+
+    def _hold(self, entries: list[Entry]) -> None:
+        last = entries[-1][0]
+        self.holds.hold(entries)
+        self.state.window.seen(last)
+        self.state.counts.accepted += len(entries)
+        self._newest = last
+
+    def _queue(self, entries: list[Entry]) -> None:
+        """Queue entries, up to the first one that does not fit into memory."""
+        count, first, last = len(entries), entries[0][0], entries[-1][0]
+        pending, linger = self.state, self._linger
         window, counts = pending.window, pending.counts
-        if not pending.leased or pending.sharded:  # whoever delivers reads them from the spool
-            counts.accepted += count
-            self._newest = last
-            if pending.leased:
-                window.keep(entries, held=state is State.HELD)
-            else:
-                window.note_foreign()
-            return
-        if state is State.HELD:
-            self.holds.hold(entries)
-            window.seen(last)
-            counts.accepted += count
-            self._newest = last
-            return
         fitting, more_on_disk, loaded_up_to = entries, False, last
         size = size_of(entries) if count > 1 else len(entries[0][3])
         if (
