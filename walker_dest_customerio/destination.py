@@ -257,7 +257,7 @@ class CustomerioDestination:
 def _settle(
     deliveries: Sequence[EventDelivery], overlay: Overlay, now: float
 ) -> dict[int, Exception]:
-    """Remember what each event has brought about; return the failures by index."""
+    """Remember the operations that are done; return the failures by index."""
     failures: dict[int, Exception] = {}
     for at, delivery in enumerate(deliveries):
         for operation in delivery.done:

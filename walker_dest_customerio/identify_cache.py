@@ -150,7 +150,7 @@ class IdentifyCache:
         self.put_all({person: (fingerprint, until, keys)}, since)
 
     def put_all(self, sent: Mapping[str, Sent], since: int | None = None) -> None:
-        """Remember what was sent for several people, by their customer ids; see `put`."""
+        """Remember the attributes sent for several people, by their customer ids; see `put`."""
         with self._lock:
             now, mark = self._clock(), self.workspace.mark()
             is_old = since is not None and since != mark
@@ -246,7 +246,7 @@ class Overlay:
         self._delivered: IdentifyMemory | None = None
         self._changes: dict[str, Sent | None] = {}
         self._drops = False
-        """Whether anybody was dropped, who may be known in other caches, too."""
+        """Whether a person was dropped; other caches may know them, too."""
 
     def keep(self) -> bool:
         """Remember all changes at once, as everything was delivered; False if anybody is dropped.

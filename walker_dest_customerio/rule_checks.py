@@ -29,7 +29,7 @@ _FREE: Final = ("data", "attributes")
 
 
 def check_settings(settings: Settings, rules: Mapping[str, Mapping[str, Any]]) -> Found:
-    """Yield path and message for values that plainly make what Customer.io does not take.
+    """Yield path and message for values that Customer.io would surely refuse.
 
     Messages without an App API key are among these.
     """
@@ -79,7 +79,7 @@ def _problems(name: str, value: Value | None, place: str) -> Found:
 
 
 def _without_effect(settings: Any, place: str) -> Found:
-    """Yield place and message for what a rule's settings ask for in vain."""
+    """Yield place and message for each setting of a rule that has no effect."""
     for name in FLAGS:
         flag = getattr(settings, name, None)
         if flag is not None and not isinstance(flag, bool):
@@ -128,7 +128,7 @@ def _no_address(value: Value | None, place: str) -> Found:
 
 
 def _made(spec: ValueSpec | None, is_list: bool, where: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield what a value plainly makes: the place in it, and the result as of `_plain`.
+    """Yield the certain results of a value: the place in it, and the result as of `_plain`.
 
     Each alternative counts, and with `is_list` each item.
     """

@@ -1,4 +1,4 @@
-"""The names of events: entity and action, and advice on what is none."""
+"""The names of events: entity and action, and advice on invalid ones."""
 
 import re
 from collections.abc import Mapping

@@ -1,11 +1,11 @@
 """Complete the JSON of an event without building the event.
 
-A source has the bytes of an event, and the spool keeps bytes. Building the objects in between,
-only to write them again, took two thirds of the time that accepting an event takes. So a header is
-read, the parts that decide on the event; of the others no more than their type. What the event
-lacks is written behind its own JSON, and so is what differs: of a part that stands there twice the
-last one counts, for every reader. That is, apart from the order of its parts, spaces and the
-spelling of text and numbers, what `complete` and `encode` make of the event.
+A source has the bytes of an event, and the spool keeps bytes. To build the objects in between, only
+to write them again, would make accepting an event take three times as long. So only a header is
+read, the parts that decide on the event; of the others no more than their type. Missing parts are
+written behind the event's own JSON, and so are those that differ: of a part that stands there twice
+the last one counts, for every reader. Apart from the order of its parts, spaces and the spelling of
+text and numbers, the result is the one of `complete` and `encode`.
 
 This is for the usual event alone. Whatever is unusual (a part of another type, an unknown key, a
 bound that may be exceeded, text that is perhaps not Unicode) is left to these two, which know what

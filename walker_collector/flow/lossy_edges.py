@@ -1,4 +1,4 @@
-"""Warn of flows that keep in memory alone what their sources do not bring again."""
+"""Warn of flows that keep events in memory alone, though no sender would send them again."""
 
 from collections.abc import Mapping
 

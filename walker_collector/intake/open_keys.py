@@ -1,4 +1,4 @@
-"""The keys of events in a group of which it is not known yet whose they are."""
+"""The keys that the undecided events of a group name."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

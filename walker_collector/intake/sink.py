@@ -84,7 +84,7 @@ class Sink(Protocol):
         """Store positions in inputs alone."""
 
     def maintain(self) -> None:
-        """Write what is left to be written of events that have left a destination.
+        """Write the delayed updates of events that have left a destination.
 
         Not while people are learned: an erasure that may write waits for that.
         """
@@ -274,7 +274,7 @@ class SpoolSink:
             self._spool.keep_positions(positions)
 
     def maintain(self) -> None:
-        """Drop events held for too long, and write what the spool does not know yet; see `Sink`."""
+        """Drop events held for too long, and write delayed updates; see `Sink`."""
         self._workers.maintain()
 
     def release(self, people: set[str] | None) -> None:

@@ -21,7 +21,7 @@ Check = Callable[[Any], str | None]
 
 @frozen
 class Form:
-    """Keys that an object must and may have, and what their values must be.
+    """Keys that an object must and may have, with the checks of their values.
 
     required: without these nothing can be made of it.
     optional: the other keys that count; None: it takes any.

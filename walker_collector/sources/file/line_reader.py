@@ -28,7 +28,7 @@ SHOWN: Final = 20
 """Bad lines that are shown one by one; more are counted."""
 
 NumberedEvent = tuple[int, bool, Any]
-"""The number of a line, whether it has a command, and what is handed on for it."""
+"""The number of a line, whether it has a command, and the event or command to hand on."""
 HasNoRoom = Callable[[Status], bool]
 """Told the figures after an event found no room; returns whether to give up."""
 _REPEATED: Final = frozenset({"walker user", "walker globals"})

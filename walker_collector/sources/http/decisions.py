@@ -1,4 +1,4 @@
-"""What is answered under `acknowledge: "delivered"`: the decisions of destinations, as outcomes."""
+"""Answers under `acknowledge: "delivered"`: the decisions of destinations, as outcomes."""
 
 from collections.abc import Mapping
 

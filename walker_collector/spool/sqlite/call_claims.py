@@ -1,4 +1,4 @@
-"""Claims of calls of hooks: what a process notes in the spool file before each call, until its end.
+"""Claims of calls of hooks: rows in the spool file, from before each call until its end.
 
 A claim is a transaction, so that it comes before or after every commit of any process.
 """

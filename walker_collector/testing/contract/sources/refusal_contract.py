@@ -1,6 +1,6 @@
-"""What is not taken is not acknowledged: bad input, refused events, no room, an accept that raises.
+"""An event that is not taken is not acknowledged: bad input, refused events, no room, an error.
 
-Whoever sent it is told, or the log, and everything else goes on.
+Its sender is told, or the log, and everything else goes on.
 """
 
 from collections.abc import Sequence

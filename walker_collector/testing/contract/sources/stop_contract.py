@@ -1,4 +1,4 @@
-"""A source ends in time after a stop, has answered what it took, and leaves nothing behind."""
+"""A source ends in time after a stop, has answered all that it took, and leaves nothing behind."""
 
 import threading
 
