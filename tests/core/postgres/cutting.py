@@ -1,12 +1,15 @@
-"""A connection to a server that is cut at the worst moment: just before a write, or just after."""
+"""A connection to a server that is cut at the worst moment: just before a write, or just after.
+
+Or the server hangs from then on.
+"""
 
 import select
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from attrs import define
+from attrs import define, field
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 
@@ -15,7 +18,8 @@ class Cutting:
     """Connections through `url` are cut at the next commit, if `at` is "before" or "after" it.
 
     Or at another request, with `request` in it; its answer ends with `answer`. `refuses`: after a
-    cut, new connections are closed at once.
+    cut, new connections are closed at once. If `at` is "hang", the request is passed on, and then
+    nothing in any connection, until `flows` is set.
     """
 
     url: str = ""
@@ -24,6 +28,7 @@ class Cutting:
     answer: bytes = b"COMMIT\0"
     cuts: int = 0
     refuses: bool = False
+    flows: threading.Event = field(factory=threading.Event)
 
 
 @contextmanager
@@ -34,7 +39,9 @@ def cutting(url: str) -> Iterator[Cutting]:
         relay = Cutting(make_conninfo(url, port=server.getsockname()[1], sslmode="disable"))
         address = (str(target["host"]), int(str(target["port"])))
         threading.Thread(target=_serve, args=(server, address, relay), daemon=True).start()
+        relay.flows.set()
         yield relay
+        relay.flows.set()
         server.shutdown(socket.SHUT_RDWR)
 
 
@@ -52,16 +59,20 @@ def _serve(server: socket.socket, address: tuple[str, int], relay: Cutting) -> N
 
 
 def _pass_on(client: socket.socket, server: socket.socket, relay: Cutting) -> None:
-    with client, server:
+    with client, server, suppress(BrokenPipeError):
         while True:  # bounded: by the end of either connection
             for ready in select.select([client, server], [], [])[0]:
+                relay.flows.wait(timeout=60)
                 try:
                     data = ready.recv(65_536)
                 except OSError:
                     return
                 if not data:
                     return
-                if ready is client and relay.at and relay.request in data:
+                if ready is client and relay.at == "hang" and relay.request in data:
+                    relay.at = ""
+                    relay.flows.clear()
+                elif ready is client and relay.at and relay.request in data:
                     _cut(client, server, data, relay)
                     return
                 (server if ready is client else client).sendall(data)

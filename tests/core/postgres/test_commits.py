@@ -29,6 +29,7 @@ from walker_collector.spool.postgres import Place, open_spool
 from walker_collector.spool.postgres.postgres_spool import PostgresSpool
 from walker_collector.spool.postgres.server_errors import ServerTrouble
 from walker_collector.spool.postgres.transactions import Needs, Transaction
+from walker_collector.spool.postgres.watchdog import Watchdog
 
 Open = Callable[..., PostgresSpool]
 
@@ -208,6 +209,41 @@ def test_group_of_writes_whose_outcome_nobody_knows_is_not_written_again(
         assert [("may be there" in error) for error in errors] == [True, True]
         assert sorted(person for _, person in stored(spools())) == ["id:a", "id:b"]
         spool.append([event("id:c")], ignore)
+        spool.close()
+
+
+@pytest.fixture
+def quick_watchdog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take a server for hanging that says nothing for a moment."""
+    quick = partial(Watchdog, silent=0.2, answer=2)
+    monkeypatch.setattr("walker_collector.spool.postgres.spool_core.Watchdog", quick)
+
+
+@pytest.mark.usefixtures("quick_watchdog")
+def test_commit_in_which_the_server_hangs_is_looked_up_when_it_is_back(
+    spools: Open, place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    with cutting(f"{place.url}?connect_timeout=2") as relay:
+        spool = spools(url=relay.url)
+        numbers: list[int] = []
+        relay.at = "hang"
+        threads = in_threads(lambda: numbers.extend(spool.append([event()], ignore)))
+        wait_until(lambda: "the server hangs; its connection is given up" in caplog.text)
+        relay.flows.set()
+        ended(threads)
+        assert (numbers, stored(spool)) == ([1], [(1, "id:a")])
+        spool.close()
+
+
+@pytest.mark.usefixtures("quick_watchdog")
+def test_write_to_a_server_that_hangs_fails_in_the_end(spools: Open, place: Place) -> None:
+    with cutting(f"{place.url}?connect_timeout=2") as relay:
+        spool = spools(url=relay.url, wait=0.1)
+        relay.at, relay.request = "hang", b"BEGIN"
+        with pytest.raises(ServerTrouble):
+            spool.append([event()], ignore)
+        relay.flows.set()
+        assert stored(spools()) == []
         spool.close()
 
 

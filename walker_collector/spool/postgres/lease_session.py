@@ -21,6 +21,7 @@ from walker_collector.spool.postgres.outage import Outage
 from walker_collector.spool.postgres.queries import Queries
 from walker_collector.spool.postgres.sessions import Database, Session, advisory_key, is_pooled
 from walker_collector.spool.postgres.spool_place import Place
+from walker_collector.spool.postgres.watchdog import Watchdog
 
 T = TypeVar("T")
 
@@ -47,8 +48,8 @@ class LeaseSession:
 
     Whoever finds the session gone has lost every lease; `ensure` makes another one, with another
     name. `delivers` are the destinations that this process can deliver to. `idle`: the seconds
-    after which the server ends the session of a process that gives no sign. `outage`: that of all
-    sessions of the process.
+    after which the server ends the session of a process that gives no sign. `outage`,
+    `watchdog`: those of all sessions of the process.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class LeaseSession:
         delivers: Iterable[str],
         idle: float = IDLE,
         outage: Outage | None = None,
+        watchdog: Watchdog | None = None,
     ) -> None:
         ended = f"{idle * 1000:.0f}ms"
         settings = {
@@ -72,6 +74,7 @@ class LeaseSession:
             prepared=self._enter,
             settings=settings,
             outage=outage,
+            watchdog=watchdog,
         )
         self.name = self._session.name
         self.schema = place.schema

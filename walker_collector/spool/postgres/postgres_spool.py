@@ -60,7 +60,13 @@ class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
         )
         self.shards = core.shards
         self._expected = core.figures.last.seq + 1
-        self._direct = Session(place, place.direct_url, core.queries, outage=core.session.outage)
+        self._direct = Session(
+            place,
+            place.direct_url,
+            core.queries,
+            outage=core.session.outage,
+            watchdog=core.watchdog,
+        )
         self.erasure_sessions = ErasureSessions(self._direct, wait)
         self.outbox = PostgresOutbox(core.name, core.queries, self._direct, core.ask)
         self._read_only = read_only
@@ -105,6 +111,7 @@ class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
             deliveries,
             wait=core.wait,
             outage=core.session.outage,
+            watchdog=core.watchdog,
         )
         if self.place.lease_url is not None:
             self._require_one_database(membership)

@@ -22,6 +22,7 @@ from walker_collector.spool.postgres.session_members import SessionMembers
 from walker_collector.spool.postgres.sessions import Database, pauses
 from walker_collector.spool.postgres.spool_core import SpoolCore
 from walker_collector.spool.postgres.spool_place import Place
+from walker_collector.spool.postgres.watchdog import Watchdog
 from walker_collector.spool.processes.keeper import LeaseKeeper
 
 _INTERVAL: Final = 0.5
@@ -127,7 +128,7 @@ class DeliveringMembership:
     """Takes part in the deliveries of a spool, until it is closed.
 
     `watcher` is started and closed with it. `claims` are those of this process. `wait`: how long
-    (s) to wait for the server at the start. `idle`, `outage`: see `LeaseSession`.
+    (s) to wait for the server at the start. `idle`, `outage`, `watchdog`: see `LeaseSession`.
     Raises SpoolError if the server cannot be reached, or only through a pooler.
     """
 
@@ -143,10 +144,11 @@ class DeliveringMembership:
         wait: float = 5.0,
         idle: float = IDLE,
         outage: Outage | None = None,
+        watchdog: Watchdog | None = None,
     ) -> None:
         self._watcher = watcher
         self._wait = wait
-        self._session = session = LeaseSession(place, queries, destinations, idle, outage)
+        self._session = session = LeaseSession(place, queries, destinations, idle, outage, watchdog)
         self._destinations = frozenset(destinations)
         self._shards = shards
         members, self._leases = SessionMembers(session), SessionLeases(session)

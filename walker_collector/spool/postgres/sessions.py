@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 from attrs import evolve, frozen
+from psycopg.conninfo import make_conninfo
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
 from walker_collector.errors import SpoolError
@@ -24,6 +25,7 @@ from walker_collector.spool.postgres.outage import Outage
 from walker_collector.spool.postgres.queries import Queries
 from walker_collector.spool.postgres.server_errors import ServerTrouble, may_heal, spool_error
 from walker_collector.spool.postgres.spool_place import Place
+from walker_collector.spool.postgres.watchdog import Watchdog
 from walker_collector.spool_settings import url_parameters
 
 T = TypeVar("T")
@@ -107,7 +109,8 @@ class Session:
 
     `turn` is held by the thread that uses it. `prepared` is called with each new connection.
     `number` is another one with each new connection. `settings` are the server's for the session;
-    one of a pooler is left as it is. `outage` is that of all sessions of the process.
+    one of a pooler is left as it is. `outage` and `watchdog` are those of all sessions of the
+    process. `uses` counts the uses of the connection.
     """
 
     def __init__(
@@ -119,12 +122,13 @@ class Session:
         prepared: Callable[[Database], None] = lambda database: None,
         settings: Mapping[str, str] = MappingProxyType({}),
         outage: Outage | None = None,
+        watchdog: Watchdog | None = None,
     ) -> None:
         self.turn = threading.Lock()
         self.name = name_of(place, url)
         self.schema = place.schema
         self.outage = outage or Outage(self.name)
-        self.number = 0
+        self.number = self.uses = 0
         self.is_kept = False
         """Whether somebody uses the connection all the time."""
         self._url = url
@@ -134,12 +138,15 @@ class Session:
         # each anew for its values: all have one plan that is right.
         self._settings = {"jit": "off", "plan_cache_mode": "force_generic_plan", **settings}
         self._database: Database | None = None
+        self._cutting = threading.Lock()
         self._closed = False
         self._refused_until = 0.0
         self._troubled_since: float | None = None
         self._connected_at: float | None = None
         self.trouble = ""
         """The reason why the server could not be used the last time; "" if it was."""
+        if watchdog is not None:
+            watchdog.watch(self)
 
     @property
     def database(self) -> Database | None:
@@ -152,6 +159,7 @@ class Session:
 
         Called with the turn.
         """
+        self.uses += 1
         if (database := self.database) is not None:
             return database
         if self._closed:
@@ -261,10 +269,30 @@ class Session:
 
     def drop(self) -> None:
         """Close the connection; the next use makes a new one."""
-        database, self._database = self._database, None
-        if database is not None:
-            with contextlib.suppress(psycopg.Error):
-                database.connection.close()
+        with self._cutting:
+            database, self._database = self._database, None
+            if database is not None:
+                with contextlib.suppress(psycopg.Error):
+                    database.connection.close()
+
+    def address(self) -> str:
+        """Return the url of the very server that the connection leads to; "" if there is none."""
+        if (database := self.database) is None:
+            return ""
+        info = database.connection.info
+        where = {"host": info.host, "hostaddr": info.hostaddr or None, "port": info.port}
+        return make_conninfo(self._url, **where, target_session_attrs="any")
+
+    def cut(self, uses: int) -> None:
+        """End the connection beneath the thread that waits in it since this use, as if it was lost.
+
+        Called without the turn.
+        """
+        with self._cutting:
+            if self.uses == uses and (database := self.database) is not None:
+                # Not closed, which only the thread that uses it may do.
+                with socket.socket(fileno=os.dup(database.connection.fileno())) as copy:
+                    copy.shutdown(socket.SHUT_RDWR)
 
     def rest(self) -> None:
         """Close the connection, unless it is kept: there is nothing to do in it for now."""

@@ -16,6 +16,7 @@ from walker_collector.spool.postgres.session_claims import Claims
 from walker_collector.spool.postgres.sessions import Database, Session
 from walker_collector.spool.postgres.spool_place import Place
 from walker_collector.spool.postgres.transactions import settings_of
+from walker_collector.spool.postgres.watchdog import Watchdog
 
 T = TypeVar("T")
 
@@ -39,7 +40,10 @@ class SpoolCore:
         self.sender = secrets.token_hex(8)
         self.queries = Queries(place.schema)
         settings = settings_of(wait, full_sync=place.sync == "full")
-        self.session = Session(place, place.url, self.queries, settings=settings)
+        self.watchdog = Watchdog()
+        self.session = Session(
+            place, place.url, self.queries, settings=settings, watchdog=self.watchdog
+        )
         self.name = self.session.name
         self.figures = HeardFigures(self.session)
         self.writes = GroupedWrites(
@@ -66,15 +70,16 @@ class SpoolCore:
             ((others,),) = database.rows("others_there")
             return layout.shards, others == 0
 
+        self.watchdog.start()
         try:
             self.shards, is_alone = uninterrupted(
                 lambda: self.session.repeat(opened, wait), grace=_GRACE
             )
         except Exception:
-            self.session.close()
+            self._end()
             raise
         except BaseException:  # a signal handler's; the start may still wait for the server
-            start_new_thread(self.session.close, ())
+            start_new_thread(self._end, ())
             raise
         self.inherited = self.figures.last.seq if is_alone else None
 
@@ -109,4 +114,8 @@ class SpoolCore:
             if self.session.database is not None:
                 with suppress(SpoolError):  # its row is left, for some time
                     self.session.run_with_turn(lambda db: db.run("delete_writer", (self.sender,)))
+        self._end()
+
+    def _end(self) -> None:
         self.session.close()
+        self.watchdog.close()
