@@ -61,6 +61,8 @@ EVENTS = st.fixed_dictionaries(
         "consent": st.dictionaries(st.sampled_from(["m", "s"]), st.booleans(), max_size=2),
     },
 )
+SEVERAL_EVENTS = st.lists(EVENTS, min_size=form(1, 5), max_size=form(1, 5))
+"""Events for one mapping: to draw a mapping for each takes most of the time of many examples."""
 PARTS = st.sampled_from(["data", "user", "globals", "custom", "nested", "source", "consent"])
 PATHS = st.builds(
     lambda part, rest: ".".join([part, *rest]),
@@ -185,28 +187,31 @@ def fitting(rules: PartialRules, body: bytes) -> tuple[dict[str, Any], Any, Any]
         return None
 
 
-@examples(form(120, 750))
+@examples(form(120, 150))
 @given(
     RULES,
     st.none() | DATA,
-    EVENTS,
+    SEVERAL_EVENTS,
     st.lists(PATHS, max_size=2).map(tuple),
     st.lists(SPECS | COMMON, max_size=2),
 )
 def test_makes_the_same_of_any_event_under_any_mapping(
-    rules: Any, common: Any, event: Any, reads: tuple[str, ...], specs: list[ValueSpec]
+    rules: Any, common: Any, events: Any, reads: tuple[str, ...], specs: list[ValueSpec]
 ) -> None:
     settings = Settings([Value(spec) for spec in specs])
-    same_either_way(DestinationConfig(mapping=rules, data=common), event, reads, settings)
+    config = DestinationConfig(mapping=rules, data=common)
+    for event in events:
+        same_either_way(config, event, reads, settings)
 
 
-@examples(form(120, 500))
-@given(_maps(COMMON), EVENTS, st.booleans())
+@examples(form(120, 100))
+@given(_maps(COMMON), SEVERAL_EVENTS, st.booleans())
 def test_makes_the_same_of_any_event_under_a_rule_that_reads_plainly(
-    data: Any, event: Any, spelt_otherwise: bool
+    data: Any, events: Any, spelt_otherwise: bool
 ) -> None:
     config = DestinationConfig(mapping={"*": {"*": RuleConfig(data=data)}})
-    same_either_way(config, event, (), spelt_otherwise=spelt_otherwise)
+    for event in events:
+        same_either_way(config, event, (), spelt_otherwise=spelt_otherwise)
 
 
 @given(STRANGE, STRANGE, VALUES)
