@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 from walker_collector import Collector, PushResult
-from walker_collector.errors import CollectorClosed, SpoolFull, WalkerError
+from walker_collector.errors import CollectorClosed, SpoolError, SpoolFull, WalkerError
 from walker_collector.events import whole
 from walker_collector.sources.http import Settings, app, waiting
 from walker_collector.sources.http.app import App
@@ -257,6 +257,17 @@ def test_requests_without_room_are_one_line_in_the_log(caplog: pytest.LogCapture
         assert application.respond("POST", "/collect", {}, json.dumps(EVENT))[0] == 429
     (line,) = caplog.messages
     assert line.startswith("source web: no room for events; 1 request answered with 429")
+
+
+def test_events_that_the_spool_cannot_store_are_one_line_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    error = SpoolError("spool s.db: disk I/O error")
+    application = App(lambda events: [error for _ in events], Settings(), source="web")
+    for _ in range(3):
+        assert application.respond("POST", "/collect", {}, json.dumps([EVENT] * 2))[0] == 503
+    (line,) = caplog.messages
+    assert line.startswith("source web: 1 event refused with 503, to be sent again: spool s.db:")
 
 
 def test_no_more_of_a_body_is_kept_than_may_be_read() -> None:

@@ -12,7 +12,7 @@ from walker_collector.results import Status
 from walker_collector.sources.http.exchange import Accept, Exchange, Undecided, failed
 from walker_collector.sources.http.messages import Request, RequestRejected, Response
 from walker_collector.sources.http.metrics import count_request, metrics_page
-from walker_collector.sources.http.no_room import NoRoomLog
+from walker_collector.sources.http.refusal_log import RefusalLog
 from walker_collector.sources.http.respond import Responder
 from walker_collector.sources.http.settings import INSPECT, Settings, is_inspected
 from walker_collector.sources.http.waiting import WaitingRequests
@@ -48,7 +48,7 @@ class App:
         self._figures = figures or Figures(status)
         self._source = source
         self._draining = False
-        self._no_room = NoRoomLog(source)
+        self._refusal_log = RefusalLog(source)
         self._responder = Responder(
             settings,
             lambda: time.time_ns() // 1_000_000,
@@ -56,6 +56,7 @@ class App:
             lambda accept: metrics_page(self._figures, accept),
             self._is_durable,
             reads_whole,
+            self._refusal_log.not_stored,
         )
         self._exchange = Exchange(
             self._responder,
@@ -116,7 +117,7 @@ class App:
         route = self._responder.route_of(path)
         count_request(self._figures, self._source, route, status, seconds)
         if status == 429:
-            self._no_room.note()
+            self._refusal_log.no_room()
 
     def _count_refused(self, refusal: RequestRejected) -> None:
         self._figures.add(("refused", self._source, refusal.code))

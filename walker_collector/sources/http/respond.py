@@ -48,6 +48,7 @@ class Responder:
     whether events that are held survive the end of the process.
 
     `reads_whole`: the events are looked at; else only a header is read of the usual ones.
+    `not_stored` is called with each error of the spool itself.
 
     `read` and `answer` are the halves of a request that brings events: in between they are
     accepted. `answer_without_events` is for all others.
@@ -59,6 +60,7 @@ class Responder:
     metrics: Callable[[str], tuple[bytes, str]] | None = None
     durable: Callable[[], bool] = lambda: True
     reads_whole: bool = False
+    not_stored: Callable[[WalkerError], object] = lambda error: None
     _methods: Mapping[str, Sequence[str]] = field(init=False)
 
     @_methods.default
@@ -114,7 +116,7 @@ class Responder:
         waits = self.settings.acknowledge == "delivered"
         for result in results:
             if not isinstance(result, PushResult):
-                yield _refused(result)
+                yield self._refused(result)
             elif waits:
                 yield outcome_of_decisions(result, durable=self.durable())
             else:
@@ -230,15 +232,15 @@ class Responder:
         headers = cors_headers(request, self.settings.cors)
         return response.with_headers(headers) if headers else response
 
-
-def _refused(error: WalkerError) -> Outcome:
-    """Return the outcome of an event that is not accepted, for its sender."""
-    if isinstance(error, NotTrusted):
-        return Outcome(refused=RequestRejected(403, str(error)))
-    if isinstance(error, EventError):
-        return Outcome(refused=RequestRejected(400, str(error)))
-    if isinstance(error, SpoolFull):
-        return Outcome(refused=no_room())
-    if isinstance(error, CollectorClosed):
-        return Outcome(refused=NotStored(503, "the server is closing"))
-    return Outcome(refused=NotStored(503, "the event could not be stored"))
+    def _refused(self, error: WalkerError) -> Outcome:
+        """Return the outcome of an event that is not accepted, for its sender."""
+        if isinstance(error, NotTrusted):
+            return Outcome(refused=RequestRejected(403, str(error)))
+        if isinstance(error, EventError):
+            return Outcome(refused=RequestRejected(400, str(error)))
+        if isinstance(error, SpoolFull):
+            return Outcome(refused=no_room())
+        if isinstance(error, CollectorClosed):
+            return Outcome(refused=NotStored(503, "the server is closing"))
+        self.not_stored(error)
+        return Outcome(refused=NotStored(503, "the event could not be stored"))
