@@ -27,19 +27,17 @@ from walker_collector.flow.entry import (
     read_entry,
 )
 from walker_collector.flow.inheritance import inherit
+from walker_collector.flow.loading import Loading
 from walker_collector.flow.misplaced import places_of_destination
 from walker_collector.flow.plugin_settings import read_settings
-from walker_collector.flow.references import ReferenceContext
 from walker_collector.flow.rule_tree import check_keys, outside_of, read_rules, sound_rules
 from walker_collector.flow.shape import IDLE_CONFIG_KEYS, Entry
-from walker_collector.flow.transformers import Transformers
 from walker_collector.flow.types import CODE_PREFIX, structure
 from walker_collector.flow.types.unknown import keys_elsewhere
 from walker_collector.flow.unread_paths import unread_paths
 from walker_collector.flow.unsupported import UNSUPPORTED, refuse_unsupported
 from walker_collector.mapping import each_rule
 from walker_collector.naming import join
-from walker_collector.plugins import Registry
 from walker_collector.text import type_name
 from walker_collector.tracebacks import log_traceback
 
@@ -60,12 +58,10 @@ class ReadDestination:
 def read_destination(
     id: str,
     raw_entry: Any,
-    context: ReferenceContext,
-    registry: Registry,
-    transformers: Transformers,
-    diagnostics: Diagnostics,
+    loading: Loading,
 ) -> ReadDestination:
-    """Read one destination; report its problems to `diagnostics`."""
+    """Read one destination; report its problems to the diagnostics of `loading`."""
+    context, diagnostics = loading.context, loading.diagnostics
     path = join("destinations", id)
     before = len(diagnostics.problems)
     check_id(id, path, diagnostics)
@@ -77,8 +73,8 @@ def read_destination(
         # It is not run, so the machine need not have its secrets.
         context = attrs.evolve(context, lenient=True)
     raw = merged_config(entry, path, context, IDLE_CONFIG_KEYS, diagnostics)
-    chain = () if disabled else _chain(entry, raw, path, transformers, diagnostics)
-    plugin = _find_plugin(entry, path, registry, diagnostics)
+    chain = () if disabled else _chain(entry, raw, path, loading)
+    plugin = _find_plugin(entry, path, loading)
     require = _required(raw.get("require"))
     if plugin is None:
         return ReadDestination(require=require)
@@ -95,19 +91,18 @@ def _chain(
     entry: Entry,
     config: Mapping[str, Any],
     path: str,
-    transformers: Transformers,
-    diagnostics: Diagnostics,
+    loading: Loading,
 ) -> tuple[TransformerConfig, ...]:
     """Return the transformers before the mapping, and report steps that are not supported.
 
     walkerOS reads both beside `config` and inside it; `before` beside it wins.
     """
-    refuse_unsupported(path, attrs.asdict(entry, recurse=False), diagnostics)
-    refuse_unsupported(join(path, "config"), config, diagnostics)
+    refuse_unsupported(path, attrs.asdict(entry, recurse=False), loading.diagnostics)
+    refuse_unsupported(join(path, "config"), config, loading.diagnostics)
     if entry.before:
-        return transformers.chain(entry.before, join(path, "before"))
+        return loading.transformers.chain(entry.before, join(path, "before"))
     if config.get("before"):
-        return transformers.chain(config["before"], join(path, "config", "before"))
+        return loading.transformers.chain(config["before"], join(path, "config", "before"))
     return ()
 
 
@@ -116,9 +111,8 @@ def _required(raw: Any) -> tuple[str, ...]:
     return tuple(name for name in names if isinstance(name, str))
 
 
-def _find_plugin(
-    entry: Entry, path: str, registry: Registry, diagnostics: Diagnostics
-) -> type | None:
+def _find_plugin(entry: Entry, path: str, loading: Loading) -> type | None:
+    diagnostics = loading.diagnostics
     if entry.code is not None:
         diagnostics.add(join(path, "code"), _advice_on_code(entry))
         if not entry.package:
@@ -129,7 +123,7 @@ def _find_plugin(
         )
         return None
     try:
-        return registry.find(package_of(entry))
+        return loading.registry.find(package_of(entry))
     except PluginError as error:
         diagnostics.add(join(path, "package"), str(error))
         return None

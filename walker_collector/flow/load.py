@@ -23,6 +23,7 @@ from walker_collector.errors import ConfigError, Problem
 from walker_collector.flow.destination_entry import read_destination
 from walker_collector.flow.diagnostics import Diagnostics
 from walker_collector.flow.extension_entry import check_destinations, read_extensions
+from walker_collector.flow.loading import Loading
 from walker_collector.flow.lossy_edges import warn_of_lossy_edge, warn_of_lossy_worker
 from walker_collector.flow.misplaced import FLOW_PLACES
 from walker_collector.flow.open_rules import warn_of_open_rules
@@ -113,20 +114,11 @@ def _load(
     _check_platform(shape, diagnostics)
     check_steps(shape, diagnostics, tell_of_sources=not (serve or events_given))
     registry = Registry().discover() if registry is None else registry
-    collector = _read_collector(shape.collector, context, registry, diagnostics)
     transformers = Transformers(shape.transformers, context, diagnostics)
-    destinations = _read_destinations(
-        shape, collector, context, registry, transformers, diagnostics
-    )
-    sources: dict[str, SourceEntry] = {}
-    for id, entry in shape.sources.items():
-        read = read_source(id, entry, context, registry, transformers, diagnostics, serve=serve)
-        if read is None:
-            continue
-        called = read.config.id or id
-        if called != id and (called in sources or called in shape.sources):
-            diagnostics.add(f"sources.{id}.config.id", f"another one is called {called}")
-        sources[called] = read
+    loading = Loading(context, registry, transformers, diagnostics)
+    collector = _read_collector(shape.collector, loading)
+    destinations = _read_destinations(shape, collector, loading)
+    sources = _read_sources(shape, loading, serve=serve)
     if not any(not entry.config.disabled for entry in destinations.values()):
         diagnostics.warnings.append(
             "destinations: the flow uses none; its events are accepted and go nowhere"
@@ -196,9 +188,8 @@ def _check_platform(shape: Flow, diagnostics: Diagnostics) -> None:
         diagnostics.add("config.platform", message)
 
 
-def _read_collector(
-    raw: Any, context: ReferenceContext, registry: Registry, diagnostics: Diagnostics
-) -> CollectorConfig:
+def _read_collector(raw: Any, loading: Loading) -> CollectorConfig:
+    context, diagnostics = loading.context, loading.diagnostics
     if isinstance(raw, str):
         raw = diagnostics.take(resolve(raw, context, "collector"))
     raw = {} if raw is None else raw
@@ -211,7 +202,7 @@ def _read_collector(
     resolved = diagnostics.take(resolve(plain, context, "collector"))
     _merge_globals(resolved, diagnostics)
     listed = resolved.pop("extensions", None)
-    extensions = read_extensions(listed, registry, context.lenient, diagnostics)
+    extensions = read_extensions(listed, loading.registry, context.lenient, diagnostics)
     collector = diagnostics.take(structure(resolved, CollectorConfig, "collector"))
     if collector and (collector.shards or 1) > 1 and collector.spool is None:
         diagnostics.warnings.append(
@@ -261,19 +252,25 @@ def _merge_globals(collector: dict[str, Any], diagnostics: Diagnostics) -> None:
 
 
 def _read_destinations(
-    shape: Flow,
-    collector: CollectorConfig,
-    context: ReferenceContext,
-    registry: Registry,
-    transformers: Transformers,
-    diagnostics: Diagnostics,
+    shape: Flow, collector: CollectorConfig, loading: Loading
 ) -> dict[str, DestinationEntry]:
+    diagnostics = loading.diagnostics
     check_destinations(collector.extensions, shape.destinations, diagnostics)
     if len(shape.destinations) > _DESTINATIONS_MAX:
         diagnostics.add("destinations", f"there are more than {_DESTINATIONS_MAX:,}")
         return {}
-    read = {
-        id: read_destination(id, entry, context, registry, transformers, diagnostics)
-        for id, entry in shape.destinations.items()
-    }
+    read = {id: read_destination(id, entry, loading) for id, entry in shape.destinations.items()}
     return settle_requirements(read, collector, diagnostics)
+
+
+def _read_sources(shape: Flow, loading: Loading, *, serve: bool) -> dict[str, SourceEntry]:
+    sources: dict[str, SourceEntry] = {}
+    for id, entry in shape.sources.items():
+        read = read_source(id, entry, loading, serve=serve)
+        if read is None:
+            continue
+        called = read.config.id or id
+        if called != id and (called in sources or called in shape.sources):
+            loading.diagnostics.add(f"sources.{id}.config.id", f"another one is called {called}")
+        sources[called] = read
+    return sources

@@ -17,6 +17,7 @@ from walker_collector.flow.entry import (
     package_of,
     read_entry,
 )
+from walker_collector.flow.loading import Loading
 from walker_collector.flow.misplaced import places_of_source
 from walker_collector.flow.plugin_settings import read_settings
 from walker_collector.flow.references import ReferenceContext
@@ -27,7 +28,6 @@ from walker_collector.flow.types import structure
 from walker_collector.flow.types.unknown import keys_elsewhere
 from walker_collector.flow.unsupported import refuse_unsupported_of_source
 from walker_collector.naming import join
-from walker_collector.plugins import Registry
 
 _OF_CONFIG: Final = keys_of_config(SourceConfig, Source)
 _CHAINS: Final = ("before", "next")
@@ -43,41 +43,38 @@ WITHOUT_EFFECT: Final = {
 def read_source(
     id: str,
     raw: Any,
-    context: ReferenceContext,
-    registry: Registry,
-    transformers: Transformers,
-    diagnostics: Diagnostics,
+    loading: Loading,
     *,
     serve: bool,
 ) -> SourceEntry | None:
-    """Read one source; report its problems to `diagnostics`.
+    """Read one source; report its problems to the diagnostics of `loading`.
 
     None for a source that is disabled, has problems, or lacks its package or a secret. The last two
     are problems only if the flow is to be served.
     """
     if serve:
-        return _read(id, raw, context, registry, transformers, diagnostics, serve=True)
-    trial = Diagnostics()
+        return _read(id, raw, loading, serve=True)
+    trial, transformers = Diagnostics(), loading.transformers
     again = Transformers(transformers.raw, transformers.context, trial)
-    entry = _read(id, raw, context, registry, again, trial, serve=False)
+    entry = _read(
+        id, raw, attrs.evolve(loading, transformers=again, diagnostics=trial), serve=False
+    )
     if trial.problems:  # with placeholders for what is unset, which must not pass for a key: None
-        context = attrs.evolve(context, lenient=True)
-        _read(id, raw, context, registry, transformers, diagnostics, serve=False)
+        lenient = attrs.evolve(loading.context, lenient=True)
+        _read(id, raw, attrs.evolve(loading, context=lenient), serve=False)
         return None
-    diagnostics.warnings += trial.warnings
+    loading.diagnostics.warnings += trial.warnings
     return entry
 
 
 def _read(
     id: str,
     raw: Any,
-    context: ReferenceContext,
-    registry: Registry,
-    transformers: Transformers,
-    diagnostics: Diagnostics,
+    loading: Loading,
     *,
     serve: bool,
 ) -> SourceEntry | None:
+    context, diagnostics = loading.context, loading.diagnostics
     path = join("sources", id)
     before = len(diagnostics.problems)
     check_id(id, path, diagnostics)
@@ -87,8 +84,8 @@ def _read(
     context = context.with_variables(entry.variables)
     config = merged_config(entry, path, context, IDLE_SOURCE_KEYS, diagnostics)
     refuse_unsupported_of_source(path, attrs.asdict(entry, recurse=False), config, diagnostics)
-    first, last = (_chain(key, entry, config, path, transformers, diagnostics) for key in _CHAINS)
-    plugin = _find_plugin(entry, path, registry, diagnostics, serve=serve)
+    first, last = (_chain(key, entry, config, path, loading.transformers) for key in _CHAINS)
+    plugin = _find_plugin(entry, path, loading, serve=serve)
     with keys_elsewhere(places_of_source(plugin)):
         read = _read_config(plugin, config, path, context, diagnostics)
     if plugin is None or read is None or len(diagnostics.problems) > before:
@@ -103,7 +100,6 @@ def _chain(
     config: Mapping[str, Any],
     path: str,
     transformers: Transformers,
-    diagnostics: Diagnostics,
 ) -> tuple[TransformerConfig, ...]:
     """Return the transformers of a chain; that beside `config` wins, as in walkerOS."""
     if beside := getattr(entry, key):
@@ -113,17 +109,15 @@ def _chain(
     return ()
 
 
-def _find_plugin(
-    entry: Source, path: str, registry: Registry, diagnostics: Diagnostics, *, serve: bool
-) -> type | None:
+def _find_plugin(entry: Source, path: str, loading: Loading, *, serve: bool) -> type | None:
     try:
         if package := package_of(entry):
-            return registry.find_source(package)
+            return loading.registry.find_source(package)
         message = "required: which plugin brings events in, such as http"
     except PluginError as error:
         message = str(error)
     if serve:
-        diagnostics.add(join(path, "package"), message)
+        loading.diagnostics.add(join(path, "package"), message)
     return None
 
 
