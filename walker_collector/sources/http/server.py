@@ -66,27 +66,22 @@ def run_server(
         ) from None
     connections = possible_connections(settings.max_connections)
     if connections < settings.max_connections:
-        context.logger.warning(
-            "source %s: takes %d connections at once, not %d (settings.maxConnections), as the "
-            "process may not open more files; raise its limit (ulimit -n)",
-            context.id,
-            connections,
-            settings.max_connections,
-        )
+        _warn_of_few_files(connections, settings, context)
     config = uvicorn.Config(app, http=bounded(settings, connections), **_options(settings, context))
     config.load()
     config.ssl = tls
-
-    async def serve() -> None:
-        if tls is not None:
-            warn = partial(context.logger.warning, "source %s: %s", context.id)
-            following = asyncio.create_task(follow_files(tls, settings, warn))
-        await _serve(uvicorn.Server(config), app, listener, place, context)
-        if tls is not None:
-            following.cancel()
-
     with asyncio.Runner(loop_factory=Loop) as runner:
-        runner.run(serve())
+        runner.run(_serve(uvicorn.Server(config), app, settings, listener, place, context))
+
+
+def _warn_of_few_files(connections: int, settings: Settings, context: SourceContext) -> None:
+    context.logger.warning(
+        "source %s: takes %d connections at once, not %d (settings.maxConnections), as the "
+        "process may not open more files; raise its limit (ulimit -n)",
+        context.id,
+        connections,
+        settings.max_connections,
+    )
 
 
 def _options(settings: Settings, context: SourceContext) -> dict[str, Any]:
@@ -105,9 +100,15 @@ def _options(settings: Settings, context: SourceContext) -> dict[str, Any]:
 
 
 async def _serve(
-    server: Any, app: App, listener: socket.socket, place: str, context: SourceContext
+    server: Any,
+    app: App,
+    settings: Settings,
+    listener: socket.socket,
+    place: str,
+    context: SourceContext,
 ) -> None:
     serving = asyncio.create_task(server.serve(sockets=[listener]))
+    following = asyncio.create_task(_follow_files(server.config.ssl, settings, context))
     while not server.started and not serving.done():
         await asyncio.sleep(_LOOK)
     context.ready(place)
@@ -117,3 +118,12 @@ async def _serve(
     await asyncio.sleep(_LINGER)
     server.should_exit = True
     await serving
+    following.cancel()
+
+
+async def _follow_files(
+    tls: ssl.SSLContext | None, settings: Settings, context: SourceContext
+) -> None:
+    if tls is not None:
+        warn = partial(context.logger.warning, "source %s: %s", context.id)
+        await follow_files(tls, settings, warn)
