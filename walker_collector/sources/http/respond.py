@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from walker_collector.errors import (
     CollectorClosed,
@@ -19,7 +19,7 @@ from walker_collector.sources.http.body import parse_body, read_body
 from walker_collector.sources.http.call import Call, Outcome
 from walker_collector.sources.http.cors import cors_headers, preflight
 from walker_collector.sources.http.decisions import outcome_of_decisions
-from walker_collector.sources.http.keys import caller_of
+from walker_collector.sources.http.keys import Caller, caller_of
 from walker_collector.sources.http.messages import (
     RETRY_AFTER,
     NotStored,
@@ -158,15 +158,7 @@ class Responder:
         text = read_body(request, self.settings.max_body)
         body = self._events_of(request, text) or parse_body(text)
         caller = caller_of(request, body, self.settings.keys)
-        user = user_of(request, self.settings.ip, self.settings.proxies)
-        call, learn = self._posted(request, body), self.settings.learn_consent
-        events = [
-            event
-            if isinstance(event, RequestRejected)
-            else received(event, caller, user, learn=learn)
-            for event in call.events
-        ]
-        return Call(events, call.answer)
+        return self._received(request, caller, self._posted(request, body))
 
     def _events_of(self, request: Request, text: bytes) -> Any:
         """Return the usual events of a walkerOS client, of which a header is read; else None."""
@@ -211,14 +203,24 @@ class Responder:
                 request.path, request.headers.get("host", "") + request.root
             )
         caller = caller_of(request, None, self.settings.keys)
-        user = user_of(request, self.settings.ip, self.settings.proxies)
         call = walkeros.call_of_query(request.query)
-        shown = [
+        events = [
             {key: value for key, value in event.items() if key not in _ENVELOPE}
             for event in call.events
         ]
+        return self._received(request, caller, Call(events, call.answer))
+
+    def _received(self, request: Request, caller: Caller, call: Call) -> Call:
+        """Return a call whose events have the trust in their sender, and its address if kept."""
+        user = user_of(request, self.settings.ip, self.settings.proxies)
         learn = self.settings.learn_consent
-        return evolve(call, events=[received(event, caller, user, learn=learn) for event in shown])
+        events = [
+            event
+            if isinstance(event, RequestRejected)
+            else received(event, caller, user, learn=learn)
+            for event in call.events
+        ]
+        return Call(events, call.answer)
 
     def _posted(self, request: Request, body: Any) -> Call:
         settings = self.settings
