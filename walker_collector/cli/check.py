@@ -44,7 +44,7 @@ def check(flow: Path, name: str | None, as_json: bool) -> None:
     collector = loaded.collector
     # A process that only accepts needs no leases. `walker deliver` does, where the flow has a way.
     delivers = collector.deliver or bool(collector.spool and collector.spool.lease_url)
-    spool = _check_spool(collector.spool, delivers) if collector.spool else None
+    spool = _check_spool(collector.spool, delivers, collector.shards) if collector.spool else None
     right = all(item.status != "wrong" for item in (*found.values(), *([spool] if spool else ())))
     if as_json:
         stored = {"spool": _as_object(spool)} if spool else {}
@@ -60,11 +60,11 @@ def check(flow: Path, name: str | None, as_json: bool) -> None:
     sys.exit(0 if right else 1)
 
 
-def _check_spool(config: SpoolConfig, delivers: bool) -> Checked:
+def _check_spool(config: SpoolConfig, delivers: bool, shards: int | None) -> Checked:
     """Return whether the spool can be used; a new one is not made."""
     try:
         if config.url is not None:
-            check_database(config, config.url, delivers=delivers)
+            check_database(config, config.url, delivers=delivers, shards=shards)
             return Checked("ok")
         try:
             with owning(config):

@@ -25,11 +25,11 @@ def open_durable(config: SpoolConfig, **options: Any) -> StoredSpool:
     return SqliteSpool(config, **options)
 
 
-def check_database(config: SpoolConfig, url: Secret, *, delivers: bool) -> None:
+def check_database(config: SpoolConfig, url: Secret, *, delivers: bool, shards: int | None) -> None:
     """Raise SpoolError unless a process could use the database of a spool; nothing is made."""
     from walker_collector.spool.postgres import check_access
 
-    check_access(_place(config, url), delivers=delivers)
+    check_access(_place(config, url), delivers=delivers, shards=shards)
 
 
 def _place(config: SpoolConfig, url: Secret) -> "Place":

@@ -75,6 +75,13 @@ def test_check_makes_nothing(place: Place) -> None:
         assert found.fetchall() == []
 
 
+def test_another_number_of_shards_is_told(place: Place) -> None:
+    open_spool(place, shards=4).close()
+    check_access(place, delivers=True, shards=4)
+    with pytest.raises(SpoolError, match="made with 4 shards, and the flow has"):
+        check_access(place, delivers=True, shards=8)
+
+
 def test_schema_with_tables_of_others_is_refused(place: Place) -> None:
     run(place, "CREATE SCHEMA {schema}", "CREATE TABLE {schema}.events (id int)")
     told = "the schema has 1 table of others, such as events; choose another schema"

@@ -150,6 +150,11 @@ def test_trouble_of_a_connection_is_told_by_its_kind(
         assert "its server has gone away" in refusal(outbox, killed)
 
 
+def test_cursors_with_other_parameters_are_told(outbox: PostgresOutbox, place: Place) -> None:
+    with psycopg.connect(place.url, cursor_factory=psycopg.RawCursor) as connection:
+        assert "take a connection with psycopg's usual ones" in refusal(outbox, connection)
+
+
 def test_user_without_the_right_to_insert_is_told_which(
     outbox: PostgresOutbox, application: "psycopg.Connection[Any]", place: Place
 ) -> None:

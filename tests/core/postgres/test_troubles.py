@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from attrs import evolve
 
 from tests.postgres_server import PostgresServer
 from tests.support import wait_until
@@ -61,6 +62,25 @@ def test_writes_succeed_again_whenever_they_began_to_fail(place: Place, before: 
             spool.append([event], lambda runs: None)
     finally:
         spool.close()
+
+
+def limited(place: Place, setting: str) -> Place:
+    """The same place, where the server has a setting for the sessions."""
+    open_spool(place).close()
+    return evolve(place, url=f"{place.url}?options=-c%20{setting}")
+
+
+def test_statement_timeout_that_is_too_short_is_named(place: Place) -> None:
+    url = limited(place, "statement_timeout%3D20ms")
+    told = "statement_timeout of the server, its database or user is too short"
+    with locked(place, "writers"), pytest.raises(SpoolError, match=told):
+        open_spool(url, wait=0.2)
+
+
+def test_user_that_is_read_only_on_the_primary_is_told_of_its_setting(place: Place) -> None:
+    url = limited(place, "default_transaction_read_only%3Don")
+    with pytest.raises(SpoolError, match="see default_transaction_read_only of its user"):
+        open_spool(url, wait=0.05)
 
 
 def test_write_of_a_process_that_was_stopped_is_tried_again(place: Place) -> None:

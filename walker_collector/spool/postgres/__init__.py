@@ -22,12 +22,12 @@ def open_spool(place: Place, **options: Any) -> "PostgresSpool":
     return PostgresSpool(place, **options)
 
 
-def check_access(place: Place, *, delivers: bool) -> None:
+def check_access(place: Place, *, delivers: bool, shards: int | None = None) -> None:
     """Raise SpoolError unless a process could use the spool at a place; nothing is made."""
     _require_driver()
     from walker_collector.spool.postgres import access
 
-    access.check_access(place, delivers=delivers)
+    access.check_access(place, delivers=delivers, shards=shards)
 
 
 def _require_driver() -> None:

@@ -17,19 +17,19 @@ _WAIT = 5.0
 """Seconds to wait for the server."""
 
 
-def check_access(place: Place, *, delivers: bool) -> None:
+def check_access(place: Place, *, delivers: bool, shards: int | None = None) -> None:
     """Raise SpoolError unless a process could use the spool, or make it.
 
-    `delivers`: it holds leases, too.
+    `delivers`: it holds leases, too. `shards`: the number that the spool must have; None: any.
     """
     queries = Queries(place.schema)
     with closing(Session(place, place.url, queries)) as session:
-        session.repeat(lambda database: _check_rights(database, session.name), _WAIT)
+        session.repeat(lambda database: _check_rights(database, session.name, shards), _WAIT)
         if delivers:
             _check_leases(place, queries, session)
 
 
-def _check_rights(database: Database, name: str) -> None:
+def _check_rights(database: Database, name: str, shards: int | None) -> None:
     schema = database.queries.schema
     ((user, base, exists, may_add, may_use, may_make),) = database.rows("rights", (schema,))
     if not exists and not may_add:
@@ -41,7 +41,7 @@ def _check_rights(database: Database, name: str) -> None:
     if exists and not may_use:
         raise SpoolError(f"{name}: the user {user} may not use the schema; {_grant(schema, user)}")
     try:
-        prepare(database, name, None, read_only=True)
+        prepare(database, name, shards, read_only=True)
     except NothingStored:
         require_no_others(database, name)
         if exists and not may_make:

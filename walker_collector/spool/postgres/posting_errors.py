@@ -19,6 +19,8 @@ _REMEDIES: Final = {
     "transaction from its beginning",
     "25006": "its session is read-only, as on a standby; take a connection to the primary that may "
     "write",
+    "42601": "its cursors take other parameters than %s; take a connection with psycopg's usual "
+    "ones",
     "55P03": "it has waited for a lock for too long; roll back, and repeat the transaction",
     "40": "others have written the same rows; roll back, and repeat the transaction",
     "53": "the server lacks memory or disk; make room, and repeat the transaction",

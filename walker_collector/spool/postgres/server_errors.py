@@ -13,7 +13,10 @@ class ServerTrouble(SpoolError):
 
 
 _DOWN: Final = "see whether the server runs and this machine reaches it; accepted events are safe"
-READ_ONLY: Final = "this server is a standby, or read-only: give the url of the primary"
+READ_ONLY: Final = (
+    "this server is a standby, or read-only: give the url of the primary; if it is the primary, "
+    "see default_transaction_read_only of its user and database"
+)
 _REMEDIES: Final = {
     "25006": READ_ONLY,
     "25P03": "this process was stopped in the middle of a write; it writes again",
@@ -26,6 +29,8 @@ _REMEDIES: Final = {
     "53300": "the server has no connection left: raise max_connections, or run fewer processes",
     "53": "the server lacks memory or disk; accepted events are safe",
     "55P03": "another process has been writing for too long; see whether it is stopped",
+    "57014": "statement_timeout of the server, its database or user is too short, or somebody has "
+    "cancelled the statement; accepted events are safe",
     "57P05": "the session was idle for too long, as that of a stopped process is",
     "57": _DOWN,
     "58": "the disk of the server fails: see its log",
