@@ -14,10 +14,7 @@ _JOIN_INTERVAL: Final = 0.1
 
 
 class WorkerThreads:
-    """Up to `concurrency` threads, each of which calls `work` once.
-
-    `changed` is the condition on which idle threads wait; they count themselves in `idle`.
-    """
+    """Up to `concurrency` threads, each of which calls `work` once; idle ones are in `wait`."""
 
     def __init__(
         self,
@@ -27,12 +24,12 @@ class WorkerThreads:
         work: Callable[[], None],
         log: LogLimiter,
     ) -> None:
-        self.changed = threading.Condition(lock)
+        self._changed = threading.Condition(lock)
         self.stopping = False
         """Whether the threads have been told to stop."""
         self.abandoned = False
         """Whether the wait for them is over: their later deliveries are not recorded."""
-        self.idle = 0
+        self._idle = 0
         self._name = name
         self._concurrency = concurrency
         self._lock = lock
@@ -45,15 +42,23 @@ class WorkerThreads:
 
     def notify(self) -> bool:
         """Wake one idle thread, or start one; return False if there is none. Needs the lock."""
-        if self.idle:
-            self.changed.notify()
+        if self._idle:
+            self._changed.notify()
         elif len(self._threads) < self._concurrency and not self.stopping:
             self._start()
         return bool(self._threads)
 
     def notify_all(self) -> None:
         """Wake every idle thread; call with the lock held."""
-        self.changed.notify_all()
+        self._changed.notify_all()
+
+    def wait(self, seconds: float) -> None:
+        """Idle until `notify`, or for so long. Call it with the lock held; others get it."""
+        self._idle += 1
+        try:
+            self._changed.wait(seconds)
+        finally:
+            self._idle -= 1
 
     def sleep(self, seconds: float) -> bool:
         """Wait, at most until the threads stop; return whether they go on."""
@@ -69,7 +74,7 @@ class WorkerThreads:
         with self._lock:
             self.stopping = True
             self._stop.set()
-            self.changed.notify_all()
+            self._changed.notify_all()
         for thread in list(self._threads):
             thread.join(_JOIN_INTERVAL)
             while thread.is_alive() and not expired():

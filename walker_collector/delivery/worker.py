@@ -182,7 +182,7 @@ class DestinationWorker:
 
         Nothing that a delivery raises ends it: a dead thread would mean events that wait for ever.
         """
-        threads, pending, health, log = self._threads, self.pending, self._health, self._log
+        threads, pending, log = self._threads, self.pending, self._log
         consents = self._state.consents
         while not threads.stopping:
             batch: Batch | None = None
@@ -192,27 +192,27 @@ class DestinationWorker:
                 if consents.is_stale:
                     consents.refresh()
                 with self._lock:
-                    if threads.stopping:  # set since then: nobody would wake it again
-                        return
-                    hurried = bool(self.flushes.under_way or self._waiters.waiting)
-                    found = pending.next(self._now(), health, hurried=hurried)
-                    if not isinstance(found, Batch):
-                        if found.ms == 0:  # others have changed something about people
-                            continue
-                        longest = INTERVAL if log.suppressed else _MAX_WAIT
-                        wait = longest if found.ms is None else min(found.ms / 1000, longest)
-                        threads.idle += 1
-                        try:
-                            threads.changed.wait(wait)
-                        finally:
-                            threads.idle -= 1
+                    batch = self._take_batch()
+                    if batch is None:
                         continue
-                    batch = found
                     if pending.has_more:  # each thread wakes the next, as long as there is work
                         threads.notify()
                 self._settlement.deliver(batch)
             except BaseException as error:
                 self._recover(batch, error)
+
+    def _take_batch(self) -> Batch | None:
+        """Return the next batch; None after a wait for one. Call it with the lock held."""
+        if self._threads.stopping:  # set since then: nobody would wake this thread again
+            return None
+        hurried = bool(self.flushes.under_way or self._waiters.waiting)
+        found = self.pending.next(self._now(), self._health, hurried=hurried)
+        if isinstance(found, Batch):
+            return found
+        if found.ms != 0:  # else others have changed something about people: look again at once
+            longest = INTERVAL if self._log.suppressed else _MAX_WAIT
+            self._threads.wait(longest if found.ms is None else min(found.ms / 1000, longest))
+        return None
 
     def _recover(self, batch: Batch | None, error: BaseException) -> None:
         """Put the entries of a delivery back that ended with an error in the collector itself."""
