@@ -21,6 +21,7 @@ from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.hook_calls import HookCalls
 from walker_collector.delivery.outcome import DELIVERED, NOT_ATTEMPTED, Outcome
 from walker_collector.delivery.preparation import Preparation
+from walker_collector.delivery.quick_calls import QuickCalls
 from walker_collector.delivery.task import Task
 from walker_collector.delivery.trace import trace
 from walker_collector.delivery.watch import Watch
@@ -66,7 +67,7 @@ class Dispatcher:
     Calls no hook before `rate_limit` allows it, and none once the threads stop. `is_new` says, for
     an event's number and person, whether its failure would say something new about the
     destination. `new_claim` makes the claim of a batch; None if no other process can have a say.
-    `watch` has those who see the outcomes.
+    `watch` has those who see the outcomes, `quick_calls` is told how long calls take.
     """
 
     destination: Destination
@@ -79,6 +80,7 @@ class Dispatcher:
     erasing: Erasing
     new_claim: Callable[[], Claim] | None = None
     watch: Watch = Factory(Watch)
+    quick_calls: QuickCalls = Factory(QuickCalls)
     rules_batch: bool = attrs.field(init=False)
 
     @rules_batch.default
@@ -124,6 +126,7 @@ class _BatchInProgress:
     held_up: people with an event that their later ones wait behind.
     interrupted: a hook was told not to send an event, after a withdrawal or the like.
     is_unclaimed: no claim can be made just now.
+    calling: seconds that calls have taken.
     """
 
     dispatcher: Dispatcher
@@ -133,6 +136,7 @@ class _BatchInProgress:
     held_up: set[str] = Factory(set)
     interrupted: bool = False
     is_unclaimed: bool = False
+    calling: float = 0.0
 
     def send(self) -> None:
         """Send the tasks in order; a person's later events wait behind one that must be retried."""
@@ -232,12 +236,17 @@ class _BatchInProgress:
             else:
                 going = self._send_batch(group)
             if not going:
+                self.dispatcher.quick_calls.end()
                 return
+        self.dispatcher.quick_calls.note(self.calling)
 
     def _call_groups(self, tasks: Sequence[Task]) -> Iterable[Sequence[Task]]:
         if self.dispatcher.rules_batch or [task for task in tasks if task.notice]:
-            return split(tasks)
-        return [tasks] if tasks else []
+            runs: Sequence[Sequence[Task]] = split(tasks)
+        else:
+            runs = [tasks]
+        size = self.dispatcher.destination.batch_size
+        return [run[at : at + size] for run in runs for at in range(0, len(run), size)]
 
     def _may_all_go(self) -> bool:
         """Return whether all tasks may still be sent, as almost always: nothing has changed."""
@@ -324,7 +333,7 @@ class _BatchInProgress:
 
     def _outcomes_of(self, tasks: Sequence[Task]) -> Sequence[Outcome] | None:
         """Send the tasks with one call; None if it raised an error that one of several caused."""
-        calls = self.dispatcher.calls
+        calls, began = self.dispatcher.calls, time.monotonic()
         try:
             failures = calls.push_batch(tasks)
         except PartDown as error:  # not the whole destination, so each event waits by itself
@@ -336,6 +345,8 @@ class _BatchInProgress:
             if len(tasks) > 1:
                 return None
             failures = {0: error}
+        finally:
+            self.calling += time.monotonic() - began
         if not failures:
             return [DELIVERED] * len(tasks)
         return [

@@ -15,6 +15,7 @@ from walker_collector.delivery.own_fates import OwnFates
 from walker_collector.delivery.owned_shards import OwnedShards
 from walker_collector.delivery.pending_state import PendingState
 from walker_collector.delivery.probe import has_probe, take_probe
+from walker_collector.delivery.quick_calls import QuickCalls
 from walker_collector.delivery.refill import Refill
 from walker_collector.delivery.restore import Restore
 from walker_collector.people.consent import ConsentSnapshot
@@ -61,6 +62,8 @@ class PendingEvents:
         self._batches = destination.hooks.push_batch is not None and destination.batch_size > 1
         self.flight = EntriesInFlight(state, self.holds, self.erasures, self.shards)
         self._retry_turns = self.flight.retry_turns
+        self.quick_calls = QuickCalls()
+        self._may_share = state.spool.durable and destination.config.rate_limit is None
         self.has_more = False
         """Whether other threads may have something to do after the last batch, now or later."""
         self._newest = 0
@@ -216,6 +219,7 @@ class PendingEvents:
         if not health.untroubled and health.cautious:
             batch = self.flight.take(take_probe, queue, health.is_new, health.random)
         elif self._batches:
+            size *= self._calls(least)
             batch = self.flight.take(queue.take, size, size_bytes, least)
         # Each event is a call of its own: retries that are slow to fail get some of the threads.
         elif self._retry_turns.next(bool(queue.ready), bool(queue.retries.due)):
@@ -239,3 +243,17 @@ class PendingEvents:
         elif not queue.ready:  # all were parked
             self._linger.taken(now, is_any_left=False)
         return batch
+
+    def _calls(self, least: int) -> int:
+        """Return the number of calls to take a batch for, which share a claim and an ack.
+
+        One call, if anybody waits for its end: a push, or another batch's people.
+        """
+        state = self.state
+        if self.quick_calls.count == 1 or not self._may_share or state.waiters.waiting:
+            return 1
+        if not (state.queue.people.none_waits and not state.queue.retries):
+            return 1
+        ready, size = len(state.queue.ready), state.destination.batch_size
+        full = ready // size if least > 1 else -(-ready // size)  # those that are not may linger
+        return max(1, min(full, self.quick_calls.count))

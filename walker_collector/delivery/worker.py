@@ -97,6 +97,7 @@ class DestinationWorker:
             if spool.durable
             else None,
             watch,
+            pending.quick_calls,
         )
         self._settlement = Settlement(pending, health, self._initialisation, dispatcher)
         self.flushes = Flushes(pending, health, self._threads)
