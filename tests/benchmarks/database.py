@@ -9,11 +9,12 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, Final
 
 from tests.benchmarks.flows import destination
-from tests.benchmarks.measure import scaled
+from tests.benchmarks.measure import ROUNDS, scaled
 from tests.benchmarks.noop import collector
 from tests.benchmarks.peers.customerio import ROOT
 from tests.benchmarks.report import Goal, Report
@@ -36,7 +37,9 @@ def database() -> Report:
         notes = ["PostgreSQL is not installed"]
         return Report("database", "A spool in PostgreSQL", columns, [], [], notes)
     ways = ((2, "off"), (1, "on"), (2, "on"))
-    rows = [[*way, *_measure(found, *way, scaled(60_000))] for way in ways]
+    # In turns, as a busy machine troubles all of them then.
+    rounds = [[_measure(found, *way, scaled(60_000)) for way in ways] for _ in range(ROUNDS)]
+    rows = [[*way, *_best(runs)] for way, runs in zip(ways, zip(*rounds, strict=True), strict=True)]
     rate = rows[-1][3]
     goal = Goal("delivered by two", f"{_AIM:,} events/s", f"{rate:,.0f}", rate >= _AIM)
     return Report("database", "A spool in PostgreSQL", columns, rows, [goal])
@@ -54,6 +57,12 @@ def _measure(found: Any, count: int, fsync: str, events: int) -> list[float]:
     accepted, delivered = (max(answer[key] for answer in answers) for key in ("accept", "deliver"))
     cpu = sum(answer["cpu"] for answer in answers) / total * 1e6
     return [round(total / accepted), round(total / delivered), round(cpu)]
+
+
+def _best(runs: Sequence[list[float]]) -> list[float]:
+    """Return the highest rates of these runs, and the lowest CPU time."""
+    accepted, delivered, cpu = zip(*runs, strict=True)
+    return [max(accepted), max(delivered), min(cpu)]
 
 
 def _process(url: str, at: int, events: int) -> "subprocess.Popen[str]":
