@@ -13,7 +13,7 @@ from walker_collector.errors import SpoolError
 from walker_collector.spool.postgres import Place, open_spool
 from walker_collector.spool.postgres.layout import Layout, prepare
 from walker_collector.spool.postgres.queries import Queries
-from walker_collector.spool.postgres.server_errors import ServerTrouble
+from walker_collector.spool.postgres.server_errors import ServerTrouble, spool_error
 from walker_collector.spool.postgres.sessions import Database, Session
 
 
@@ -119,6 +119,11 @@ def test_error_names_place_and_remedy_and_no_password(postgres_server: PostgresS
     assert "give sslmode" in error(f"{right}?sslmode=require")
     assert "correct the parameters" in error(f"{right}?sslmode=some")
     assert "correct the host in the url" in error("postgresql://a:secret-word@walker.invalid/x")
+
+
+def test_full_disk_is_told_also_if_the_server_takes_no_connection_for_it() -> None:
+    text = 'connection to server at "db", port 5432 failed: FATAL:  could not write init file'
+    assert "the disk of the server is full" in str(spool_error("", psycopg.OperationalError(text)))
 
 
 def test_processes_of_other_spools_in_the_database_are_no_others(

@@ -49,6 +49,8 @@ _SIGNS: Final = {
     'database "': "3D",
     "too many clients": "53300",
     "connection slots": "53300",
+    "could not write init file": "53100",
+    "No space left on device": "53100",
 }
 """Texts of refused connections -> SQLSTATE, which libpq does not hand on."""
 _UNMADE: Final = {
