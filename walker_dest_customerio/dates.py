@@ -43,7 +43,7 @@ def with_seconds(value: dict[str, Any], but: Collection[str] = ()) -> dict[str, 
 
 
 def _may_be_dated(items: Iterable[Any]) -> bool:
-    """Tell whether any text among the items, however deep, looks like the start of a date-time."""
+    """Return whether any text among the items, however deep, begins like a date-time."""
     for item in items:
         kind = type(item)
         if kind is str:

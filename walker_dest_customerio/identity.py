@@ -94,7 +94,7 @@ def identifiers(person: str) -> dict[str, str]:
 
 
 def is_email(text: str) -> bool:
-    """Tell whether a text has the shape of an email address: `name@host.domain`, no spaces.
+    """Return whether a text has the shape of an email address: `name@host.domain`, no spaces.
 
     Takes time in proportion to the text, whatever it is: ids come from anywhere.
     """

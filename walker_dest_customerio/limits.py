@@ -67,13 +67,13 @@ TABLE: Final = (
 
 
 def is_longer(text: str, limit: int) -> bool:
-    """Tell whether a text takes more than `limit` bytes of UTF-8."""
+    """Return whether a text takes more than `limit` bytes of UTF-8."""
     # No character takes more than four bytes, so that most texts need not be encoded.
     return len(text) * 4 > limit and len(text.encode("utf-8", "surrogatepass")) > limit
 
 
 def takes_more(value: Any, limit: int) -> bool:
-    """Tell whether a value takes more than `limit` bytes: a text as UTF-8, all else as JSON.
+    """Return whether a value takes more than `limit` bytes: a text as UTF-8, all else as JSON.
 
     What nests too deeply to be encoded (254 levels) counts as too long.
     """
