@@ -16,15 +16,15 @@ from walker_collector import ConfigError, Registry, hookimpl
 from walker_collector.flow import load_flow
 
 SOON = 5.0
-"""Seconds that the quickest machine takes a tenth of."""
+"""Seconds of CPU; a quick machine takes a tenth of them."""
 
 
 def refusal(path: Path, text: str) -> dict[str, str]:
     path.write_text(text, "utf-8")
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ConfigError) as caught:
         load(path)
-    assert time.monotonic() - began < SOON
+    assert time.process_time() - began < SOON
     return {problem.path: problem.message for problem in caught.value.problems}
 
 
@@ -289,9 +289,9 @@ def test_names_that_lead_out_of_an_allowed_module_are_refused(
 def test_destinations_that_all_require_each_other_are_told_soon(tmp_path: Path) -> None:
     ids = [f"d{n}" for n in range(200)]
     destinations = {id: entry_of({"require": [it for it in ids if it != id]}) for id in ids}
-    began = time.monotonic()
+    began = time.process_time()
     found = problems({"destinations": destinations})
-    assert time.monotonic() - began < SOON
+    assert time.process_time() - began < SOON
     assert len(found) == 200
     assert all(message.endswith("wait for each other") for message in found.values())
 
