@@ -1,6 +1,8 @@
 """The entries that this process has accepted, among those of others in one spool."""
 
+from bisect import bisect_right
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Final
 
 _RUNS: Final = 100
@@ -34,8 +36,8 @@ class OwnEntries:
 
     def add_again(self, seqs: Iterable[int]) -> None:
         """Add entries that this process has queued again."""
-        others = [(seq, seq) for seq in sorted(seqs) if seq not in self]
-        self.runs[:0] = others
+        others = [(seq, seq) for seq in seqs if seq not in self]
+        self.runs = sorted([*others, *self.runs])
         self._bound()
 
     def _bound(self) -> None:
@@ -49,4 +51,5 @@ class OwnEntries:
         return not self._is_broken and len(self.runs) == 1 and self.runs[0][0] == 0
 
     def __contains__(self, seq: int) -> bool:
-        return any(first <= seq <= last for first, last in self.runs)
+        at = bisect_right(self.runs, seq, key=itemgetter(0))
+        return at > 0 and seq <= self.runs[at - 1][1]
