@@ -49,10 +49,11 @@ class Connection(HttpToolsProtocol):
     """Seconds in which the headers of a request must have come, or an answer be read."""
     idle: ClassVar[dict["Connection", None]]
     """The connections that wait for a further request, those that wait longest first."""
+    parser: RequestParser
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.parser = self._parser = RequestParser(self)
+        self.parser = RequestParser(self)
         self._timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._is_extra = self._is_refused = self._progressed = False
@@ -124,7 +125,7 @@ class Connection(HttpToolsProtocol):
             self._exceed(431, f"there are more than {_HEADERS} headers")
         if self._fed > _HEAD_BYTES:  # not all of it need be of these headers
             self._check_size()
-        if self._parser.is_offer():
+        if self.parser.is_offer():
             return
         self._usual = self._usual_cycle()
         if self._usual is None:
@@ -139,7 +140,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._progressed = True
-        if self._parser.is_offer():
+        if self.parser.is_offer():
             return
         if self._usual is None:
             cast(dict[str, Any], self.scope)[BODY_IS_THERE] = True
