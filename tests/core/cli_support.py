@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -184,3 +185,8 @@ def serving(status: int = 204, *, asked: bool = False) -> Iterator[Server]:
     finally:
         listener.shutdown()
         listener.server_close()
+
+
+def no_file_above_a_megabyte() -> None:
+    """Let this process write no file beyond it, as on a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))

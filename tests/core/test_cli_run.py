@@ -1,7 +1,6 @@
 """`walker run`: events delivered, and what is said about the rest."""
 
 import json
-import resource
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from tests.core.cli_support import (
     consent,
     event,
     ndjson,
+    no_file_above_a_megabyte,
     numbers,
     objects,
     serving,
@@ -288,10 +288,6 @@ def test_full_disk_ends_the_reading_and_keeps_what_was_accepted(tmp_path: Path) 
     assert "the disk is full or failing" in process.stderr
     kept = objects(walker("spool", "status", flow, "--json").stdout)
     assert kept[0]["destinations"]["down"]["waiting"] == found["accepted"]
-
-
-def no_file_above_a_megabyte() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 
 
 def test_events_of_a_console_are_alone_on_stdout(tmp_path: Path) -> None:

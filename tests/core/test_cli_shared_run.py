@@ -19,6 +19,7 @@ from tests.core.cli_support import (
     gone,
     many_events,
     ndjson,
+    no_file_above_a_megabyte,
     numbers,
     objects,
     serving,
@@ -72,6 +73,20 @@ def test_every_event_is_delivered_once_with_the_figures_of_one_process(tmp_path:
     for n in numbers(out):
         found.setdefault(n % 10, []).append(n)
     assert found == {n: [n, 10 + n, 20 + n, 30 + n] for n in range(10)}
+
+
+def test_run_on_a_full_disk_ends_once_all_is_delivered(tmp_path: Path) -> None:
+    pad = {"pad": "x" * 1_000}
+    events = write_events(tmp_path, *(event(n, f"u{n % 50}", custom=pad) for n in range(2_000)))
+    with serving() as server:
+        flow = flow_of(tmp_path, to_server(server.url))
+        process = completed("run", flow, events, *TOGETHER, preexec_fn=no_file_above_a_megabyte)
+    assert process.returncode == 1
+    assert "the disk is full or failing" in process.stderr
+    (figures,) = objects(process.stdout)
+    there = figures["destinations"]["out"]
+    assert 0 < there["delivered"] == figures["accepted"] < 2_000
+    assert there["waiting"] == there.get("unrecorded", 0)
 
 
 def test_others_take_over_from_a_killed_worker(tmp_path: Path) -> None:

@@ -89,6 +89,15 @@ def test_waiting_for_a_deliverer_ends_once_another_one_would_have_taken_over() -
     assert not detector.gave_up({"a": BUSY}, {"a"})
 
 
+def test_waiting_for_records_ends_where_all_that_waits_is_delivered() -> None:
+    clock, full = Seconds(), DestinationStatus(state="ready", waiting=2, unrecorded=2)
+    detector = StallDetector(clock)
+    assert not detector.gave_up({"a": full})  # the next write may succeed
+    clock.now = UNATTENDED
+    assert detector.gave_up({"a": full})
+    assert not detector.gave_up({"a": DestinationStatus(state="ready", waiting=3, unrecorded=2)})
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0.4, "0 s"), (59, "59 s"), (90, "1.5 min"), (7200, "2.0 h"), (1e5, "1.2 d")],

@@ -22,8 +22,8 @@ class StallDetector:
     """Detects that nothing more can be expected to be delivered.
 
     That is so when every destination with pending events is down, or no process delivers to it, or
-    it has failed for STALLED s in which no destination finished an event. `now` returns monotonic
-    seconds.
+    all of them are delivered but cannot be recorded, or it has failed for STALLED s in which no
+    destination finished an event. `now` returns monotonic seconds.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -44,7 +44,8 @@ class StallDetector:
             self._finished = count
             self._finished_at = self._now()
         stalled = self._now() - self._finished_at >= STALLED
-        left = self._left_alone(statuses, unattended)
+        unrecorded = {id_ for id_, status in statuses.items() if _is_unrecorded(status)}
+        left = self._left_alone(statuses, {*unattended, *unrecorded})
         pending = [(id_, status) for id_, status in statuses.items() if status.waiting]
         # A destination without a reason is slow, not failing: it is waited for.
         return bool(pending) and all(
@@ -53,7 +54,7 @@ class StallDetector:
         )
 
     def _left_alone(self, ids: Iterable[str], unattended: Collection[str]) -> set[str]:
-        """Return the destinations that have been unattended for a while."""
+        """Return the destinations that nothing has been done for in a while."""
         now = self._now()
         for id_ in ids:
             if id_ not in unattended:
@@ -62,16 +63,23 @@ class StallDetector:
         return {id_ for id_, at in attended_at.items() if now - at >= UNATTENDED}
 
 
+def _is_unrecorded(status: DestinationStatus) -> bool:
+    """Return whether all events that wait in the spool are delivered: its disk is full, say."""
+    return 0 < status.waiting <= status.unrecorded
+
+
 def drain(
     collector: Collector,
     stop: StopSignal,
     timeout: float | None,
+    statuses: Callable[[], Mapping[str, DestinationStatus]],
     unattended: Callable[[], Collection[str]] = tuple,
 ) -> bool:
     """Wait for deliveries. Return whether all events were delivered.
 
     The wait ends with a signal and after `timeout` s; without a timeout, when a StallDetector gives
-    up. `unattended` returns the destinations that no process delivers to.
+    up. `statuses` returns those of all processes that deliver, `unattended` the destinations that
+    none of them delivers to.
     """
     detector = StallDetector()
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -80,9 +88,8 @@ def drain(
         interval = _INTERVAL if deadline is None else min(_INTERVAL, deadline - began)
         if collector.flush(max(0.0, interval)):
             return True
-        statuses = collector.status().destinations
         if (
-            detector.gave_up(statuses, unattended())
+            detector.gave_up(statuses(), unattended())
             if deadline is None
             else time.monotonic() >= deadline
         ):

@@ -101,7 +101,7 @@ class FlowRun:
 
         After a signal, wait for `collector.closeTimeout` at most.
         """
-        drained = drain(self.collector, self._stop, timeout, self._unattended)
+        drained = drain(self.collector, self._stop, timeout, self.statuses, self._unattended)
         if self._stop.signal:
             self._say_delivering(self._stop.signal)
         dead = self._show_deaths()

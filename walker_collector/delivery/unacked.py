@@ -40,8 +40,8 @@ class UnackedUpdates:
         self.writing = threading.RLock()
         """Held while memory and spool differ; never waited for under `lock`. An erasure takes its
         counts from the spool, and so needs both to be the same."""
-        self._rewrites = 0
-        """Writes under way that have kept updates among theirs."""
+        self._rewritten: list[SpoolUpdate] = []
+        """Kept updates that are being written."""
         self._acks = 0
         """Acknowledgements that differ in memory and spool without holding `writing`."""
         self._is_in_step = False
@@ -66,7 +66,7 @@ class UnackedUpdates:
         Raises SpoolError if they cannot be written; they are kept.
         """
         with self._lock:
-            alone = bool(self.updates) or self._rewrites > 0
+            alone = bool(self.updates or self._rewritten)
         if not alone:  # without `writing`, so that the commits of several threads are one
             yield
             return
@@ -91,9 +91,7 @@ class UnackedUpdates:
     def _write(self, updates: Iterable[SpoolUpdate]) -> None:
         with self._lock:
             written = [*self.updates, *updates]
-            rewrites = bool(self.updates)
-            self._rewrites += rewrites
-            self.updates = []
+            self._rewritten, self.updates = self.updates, []
             # A release must be on disk before more entries are read from there, or it is missed. So
             # must any update of an entry that is still to be read, or it is read as it was.
             releases = any(
@@ -112,7 +110,7 @@ class UnackedUpdates:
             raise
         finally:
             with self._lock:
-                self._rewrites -= rewrites
+                self._rewritten = []
             if releases:
                 self.resume_refill()
 
@@ -167,4 +165,5 @@ class UnackedUpdates:
     @property
     def count(self) -> int:
         """The number of entries that have left the queue for good, unknown to the spool."""
-        return len({update.entry[0] for update in self.updates if update.kind in _ENDS})
+        kept = [*self._rewritten, *self.updates]
+        return len({update.entry[0] for update in kept if update.kind in _ENDS})
