@@ -39,7 +39,7 @@ class Request:
     ) -> "Request":
         """Return the request to a target, a path that may have a query."""
         path, _, query = target.partition("#")[0].partition("?")
-        if not path.startswith("/"):  # a whole URL, as a proxy gets it
+        if "://" in path and not path.startswith("/"):  # a whole URL, as a proxy gets it
             path = "/" + path.partition("://")[2].partition("/")[2]
         lowered = {name.lower(): value for name, value in headers.items()}
         raw = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body

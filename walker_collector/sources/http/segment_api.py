@@ -220,7 +220,7 @@ def _batch(outcomes: Sequence[Outcome]) -> Response:
     """Return the answer to a batch; raises RequestRejected if its sender is to send it again, or if
     all of its calls are refused.
 
-    SDKs look at the status alone. They send under the same ids, so that no call counts twice.
+    SDKs look at the status alone. They send again under the same `messageId`: none counts twice.
     """
     failed = [(at, item.refused) for at, item in enumerate(outcomes) if item.refused]
     if not failed:
