@@ -286,11 +286,12 @@ class Stress:
         held = set() if name == OPEN or person.granted else missing
         if missing - held:
             self.found.append(f"{name}: lost of {person.name}: {sorted(missing - held)}")
-        order = [
+        came = [
             n
             for n, whose in self.deliveries.succeeded[name]
             if whose == person.name and n not in self.replayed
         ]
+        order = list(dict.fromkeys(came))  # the first time of those that came again
         if order != sorted(order):
             self.found.append(f"{name}: out of order of {person.name}: {order}")
         begun = [call for call in self.deliveries.begun if call.person == person.name]
