@@ -212,6 +212,26 @@ def test_group_of_writes_whose_outcome_nobody_knows_is_not_written_again(
         spool.close()
 
 
+def test_commit_that_the_server_has_still_to_come_to_is_waited_for(
+    spools: Open, place: Place
+) -> None:
+    spool = spools()
+    spool.append([event("id:a")], ignore)
+    with psycopg.connect(place.url) as other:
+        other.execute(f"LOCK TABLE {place.schema}.events IN SHARE MODE")
+        (writing,) = in_threads(lambda: spool.append([event("id:b")], ignore))
+        seen = "SELECT 1 FROM pg_stat_activity WHERE "
+        blocked, asked = seen + "wait_event_type = 'Lock'", seen + "query LIKE %s"
+        with psycopg.connect(place.url, autocommit=True) as looking:
+            wait_until(lambda: looking.execute(blocked).fetchall())
+            spool.core.session.cut(spool.core.session.uses)
+            lookup = "SELECT number FROM%NOWAIT"
+            wait_until(lambda: looking.execute(asked, (lookup,)).fetchall())
+        other.rollback()
+        ended([writing])
+    assert stored(spool) == [(1, "id:a"), (2, "id:b")]
+
+
 @pytest.fixture
 def quick_watchdog(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take a server for hanging that says nothing for a moment."""

@@ -219,13 +219,13 @@ class GroupedWrites:
             write.result = rows
 
     def _run_all(self, transaction: Transaction, writes: Sequence[_Write]) -> None:
-        transaction.begin(write.needs for write in writes)
+        self._commits += 1
+        transaction.begin((write.needs for write in writes), self._sender, self._commits)
         self._figures.hear(transaction.before)
         for write in writes:
             if not isinstance(write.work, tuple):  # those are apart: see `_drain`
                 write.result = write.work(transaction)
-        self._commits += 1
-        transaction.commit(self._sender, self._commits)
+        transaction.commit()
         if transaction.is_news:
             message = message_of(transaction.after, self._sender)
             transaction.later("notify", (self._channel, message))
@@ -261,7 +261,7 @@ class GroupedWrites:
                     lambda database: database.rows("last_commit", (self._sender,))
                 )
                 return bool(rows == [(self._commits,)])
-            except ServerTrouble:
+            except SpoolError:
                 pass
             if time.monotonic() + pause > deadline:
                 break

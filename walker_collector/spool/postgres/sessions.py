@@ -283,16 +283,18 @@ class Session:
         where = {"host": info.host, "hostaddr": info.hostaddr or None, "port": info.port}
         return make_conninfo(self._url, **where, target_session_attrs="any")
 
-    def cut(self, uses: int) -> None:
+    def cut(self, uses: int) -> bool:
         """End the connection beneath the thread that waits in it since this use, as if it was lost.
 
-        Called without the turn.
+        Called without the turn. Returns False if that use has ended.
         """
         with self._cutting:
-            if self.uses == uses and (database := self.database) is not None:
-                # Not closed, which only the thread that uses it may do.
-                with socket.socket(fileno=os.dup(database.connection.fileno())) as copy:
-                    copy.shutdown(socket.SHUT_RDWR)
+            if self.uses != uses or (database := self.database) is None:
+                return False
+            # Not closed, which only the thread that uses it may do.
+            with socket.socket(fileno=os.dup(database.connection.fileno())) as copy:
+                copy.shutdown(socket.SHUT_RDWR)
+            return True
 
     def rest(self) -> None:
         """Close the connection, unless it is kept: there is nothing to do in it for now."""

@@ -89,14 +89,19 @@ class Transaction:
 
     # --- the beginning ---------------------------------------------------------------------
 
-    def begin(self, needs: Iterable[Needs]) -> None:
-        """Begin, and take the locks of all writes, in the one order that all processes have."""
+    def begin(self, needs: Iterable[Needs], process: str, number: int) -> None:
+        """Begin, and take the locks of all writes, in the one order that all processes have.
+
+        This is the commit of that number of the process.
+        """
         wanted = list(needs)
         self._taken = sum(item.events for item in wanted)
         self._taken_size = sum(item.size for item in wanted)
         self.later("begin")
         if self._database.is_pooled:  # else the session has them
             self.later("set_for_now", (list(self._settings), list(self._settings.values())))
+        # First: nobody can ask for the outcome as long as the server may still come to it.
+        self.later("note_commit", (process, number))
         taken = people = known = owners = None
         if self._taken or any(item.alone for item in wanted):
             taken = self._sent("take_numbers", {"count": self._taken, "size": self._taken_size})
@@ -200,10 +205,9 @@ class Transaction:
             self.later("keep_marks", (marks, at, seqs, texts, outcomes))
         self._events, self._states, self._marks = {}, [], {}
 
-    def commit(self, process: str, number: int) -> None:
-        """Send all that is left, and commit; this is the commit of that number of the process."""
+    def commit(self) -> None:
+        """Send all that is left, and commit."""
         self.flush()
-        self.later("note_commit", (process, number))
         if self._unused:
             self.later("give_back", {"count": self._unused, "size": self._unused_size})
         if self.erasures > self.before.erasures:

@@ -30,8 +30,11 @@ class Watched(Protocol):
     def address(self) -> str:
         """Return the url of the server that the connection leads to; "" if there is none."""
 
-    def cut(self, uses: int) -> None:
-        """End the connection beneath the thread that waits in it since this use."""
+    def cut(self, uses: int) -> bool:
+        """End the connection beneath the thread that waits in it since this use.
+
+        Returns False if that has ended.
+        """
 
 
 class Watchdog:
@@ -73,9 +76,8 @@ class Watchdog:
                 continue
             if address not in hanging:
                 hanging[address] = _hangs(address, self._answer)
-            if hanging[address]:
+            if hanging[address] and session.cut(uses):
                 logger.warning("%s: the server hangs; its connection is given up", session.name)
-                session.cut(uses)
             del self._since[session]
 
     def _is_long(self, session: Watched, uses: int) -> bool:
