@@ -43,9 +43,13 @@ def seconds_are_quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     return
 
 
-def delivered(calls: Calls, spool: Path | None, **settings: Any) -> int:
-    """Have events delivered that waited for the first call; return the number of batches."""
-    flow = one(plugin(None, calls.push_batch, batch_size=SIZE, linger=0), spool, **settings)
+def delivered(calls: Calls, spool: Path | None, limit: int | None = None, **settings: Any) -> int:
+    """Have events delivered that waited for the first call; return the number of batches.
+
+    `limit`: the bytes of a call.
+    """
+    there = plugin(None, calls.push_batch, batch_size=SIZE, batch_bytes=limit, linger=0)
+    flow = one(there, spool, **settings)
     with running(flow) as collector:
         collector.push(event(0, "u0"))
         assert calls.began.wait(PATIENCE)
@@ -89,6 +93,23 @@ def test_calls_after_one_that_finds_the_destination_busy_are_not_made(tmp_path: 
     delivered(calls, tmp_path / "spool.db", retry=QUICK)
     # What was sent before is acknowledged, and all the rest comes in its order, once.
     assert calls.numbers == [*range(COUNT + 1)]
+
+
+def test_no_call_has_to_wait_for_others_that_became_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = Calls()
+    monkeypatch.setattr(QuickCalls, "note", lambda self, seconds: setattr(self, "count", 4))
+    monkeypatch.setattr(quick_calls, "_QUICK", 0)
+    # Each batch that was taken for four calls is given back after the first.
+    assert delivered(calls, tmp_path / "spool.db") >= len(calls.sizes) == 11
+    assert calls.numbers == [*range(COUNT + 1)]
+
+
+def test_calls_that_have_a_limit_of_bytes_are_as_large_as_it_allows(tmp_path: Path) -> None:
+    calls = Calls()
+    delivered(calls, tmp_path / "spool.db", limit=1_500 * SIZE // 4)
+    assert calls.sizes == [1, *[SIZE] * 10]
 
 
 def test_number_grows_while_calls_are_quick_and_ends_with_a_slow_one(

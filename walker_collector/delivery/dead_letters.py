@@ -36,8 +36,9 @@ class DeadLetters:
     def replay(self, letters: Sequence[DeadLetter], without: Collection[str] = ()) -> int:
         """Queue dead letters again as `requeue` does, and count them as replayed."""
         count = self.requeue(letters, without)
-        self._own.entries.add_again(letter.seq for letter in letters)
-        self._state.counts.replayed += count
+        with self._state.lock:
+            self._own.entries.add_again(letter.seq for letter in letters)
+            self._state.counts.replayed += count
         self._state.wake()
         return count
 

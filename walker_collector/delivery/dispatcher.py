@@ -126,7 +126,6 @@ class _BatchInProgress:
     held_up: people with an event that their later ones wait behind.
     interrupted: a hook was told not to send an event, after a withdrawal or the like.
     is_unclaimed: no claim can be made just now.
-    calling: seconds that calls have taken.
     """
 
     dispatcher: Dispatcher
@@ -136,7 +135,6 @@ class _BatchInProgress:
     held_up: set[str] = Factory(set)
     interrupted: bool = False
     is_unclaimed: bool = False
-    calling: float = 0.0
 
     def send(self) -> None:
         """Send the tasks in order; a person's later events wait behind one that must be retried."""
@@ -230,21 +228,26 @@ class _BatchInProgress:
         # All are mapped before the first call: the later events of people held up were left
         # out already, and the earlier ones may go.
         self.held_up = set()
+        quick, began, took = self.dispatcher.quick_calls, time.monotonic(), 0.0
+        are_shared = len(tasks) > self.dispatcher.destination.batch_size
         for group in self._call_groups(tasks):
+            if are_shared and quick.are_slow(took):
+                quick.end()
+                return  # the rest is taken again at once, by other threads as well
             if group[0].notice:
                 going = self._send_each(group, self.dispatcher.calls.push)
             else:
                 going = self._send_batch(group)
             if not going:
-                self.dispatcher.quick_calls.end()
+                quick.end()
                 return
-        self.dispatcher.quick_calls.note(self.calling)
+            took = time.monotonic() - began
+        if tasks:
+            quick.note(took)
 
     def _call_groups(self, tasks: Sequence[Task]) -> Iterable[Sequence[Task]]:
-        if self.dispatcher.rules_batch or [task for task in tasks if task.notice]:
-            runs: Sequence[Sequence[Task]] = split(tasks)
-        else:
-            runs = [tasks]
+        are_apart = self.dispatcher.rules_batch or any(task.notice for task in tasks)
+        runs = split(tasks) if are_apart else [tasks]
         size = self.dispatcher.destination.batch_size
         return [run[at : at + size] for run in runs for at in range(0, len(run), size)]
 
@@ -333,7 +336,7 @@ class _BatchInProgress:
 
     def _outcomes_of(self, tasks: Sequence[Task]) -> Sequence[Outcome] | None:
         """Send the tasks with one call; None if it raised an error that one of several caused."""
-        calls, began = self.dispatcher.calls, time.monotonic()
+        calls = self.dispatcher.calls
         try:
             failures = calls.push_batch(tasks)
         except PartDown as error:  # not the whole destination, so each event waits by itself
@@ -345,8 +348,6 @@ class _BatchInProgress:
             if len(tasks) > 1:
                 return None
             failures = {0: error}
-        finally:
-            self.calling += time.monotonic() - began
         if not failures:
             return [DELIVERED] * len(tasks)
         return [

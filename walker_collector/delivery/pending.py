@@ -1,5 +1,6 @@
 """The pending events of one destination: which of them are delivered next, and when."""
 
+from itertools import islice
 from typing import Final
 
 from attrs import frozen
@@ -247,13 +248,18 @@ class PendingEvents:
     def _calls(self, least: int) -> int:
         """Return the number of calls to take a batch for, which share a claim and an ack.
 
-        One call, if anybody waits for its end: a push, or another batch's people.
+        One call, if anything waits for its end: a push, a retry, or the people of another batch.
         """
-        state = self.state
-        if self.quick_calls.count == 1 or not self._may_share or state.waiters.waiting:
+        state, most = self.state, self.quick_calls.count
+        if most == 1 or not self._may_share or state.waiters.waiting or state.queue.retries:
             return 1
-        if not (state.queue.people.none_waits and not state.queue.retries):
+        if not state.queue.people.none_waits:
             return 1
-        ready, size = len(state.queue.ready), state.destination.batch_size
-        full = ready // size if least > 1 else -(-ready // size)  # those that are not may linger
-        return max(1, min(full, self.quick_calls.count))
+        ready, size = state.queue.ready, state.destination.batch_size
+        # Those that are not full may linger.
+        full = len(ready) // size if least > 1 else -(-len(ready) // size)
+        calls = max(1, min(full, most))
+        limit = state.destination.batch_bytes
+        if calls > 1 and limit is not None and size_of(islice(ready, calls * size)) > limit:
+            return 1  # a call has no more bytes, and would be a part of one
+        return calls

@@ -23,5 +23,10 @@ class QuickCalls:
         self.count = min(2 * self.count, _MOST) if seconds < _QUICK else 1
 
     def end(self) -> None:
-        """Have the next batch be for one call: a call has failed."""
+        """Have the next batch be for one call: not all of this one were made."""
         self.count = 1
+
+    @staticmethod
+    def are_slow(seconds: float) -> bool:
+        """Return whether calls that took this long are slow, so that others are not to wait."""
+        return seconds >= _QUICK
