@@ -125,7 +125,7 @@ class Person:
 
 
 def names_of(workspace: Workspace, identifier: str) -> frozenset[str]:
-    """Return an identifier, with all the others of the person who has it."""
+    """Return an identifier, with all the others of its person."""
     names = {identifier}
     for person in people_of(workspace):
         if person.has(identifier):

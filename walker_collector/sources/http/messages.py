@@ -9,6 +9,8 @@ from urllib.parse import unquote
 import orjson
 from attrs import define, field
 
+RETRY_AFTER: Final = {"Retry-After": "1"}
+"""The header of an answer that asks its sender to come again, in seconds."""
 _JSON: Final = "application/json; charset=utf-8"
 
 
@@ -78,9 +80,6 @@ def _head(status: int, *headers: tuple[str, str]) -> bytes:
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
     head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}"
     return head.encode("latin-1", "replace")
-
-
-RETRY_AFTER: Final = {"Retry-After": "1"}
 
 
 class RequestRejected(Exception):

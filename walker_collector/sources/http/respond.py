@@ -211,7 +211,7 @@ class Responder:
         return self._received(request, caller, Call(events, call.answer))
 
     def _received(self, request: Request, caller: Caller, call: Call) -> Call:
-        """Return a call whose events have the trust in their sender, and its address if kept."""
+        """Return a call with the trust in its sender, and the address if kept, in each event."""
         user = user_of(request, self.settings.ip, self.settings.proxies)
         learn = self.settings.learn_consent
         events = [

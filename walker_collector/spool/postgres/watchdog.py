@@ -101,5 +101,5 @@ def _hangs(address: str, answer: int) -> bool:
     except psycopg.errors.ConnectionTimeout:
         return True
     except psycopg.Error:
-        return False
+        pass
     return False

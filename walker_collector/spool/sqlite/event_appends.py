@@ -3,6 +3,8 @@
 import sqlite3
 from collections.abc import Mapping, Sequence
 
+from attrs import define, field
+
 from walker_collector.errors import SpoolFull
 from walker_collector.offsets import Position
 from walker_collector.spool.base import (
@@ -69,54 +71,40 @@ class EventAppends:
         return self.core.page.events, self.core.page.bytes
 
 
+@define(eq=False)
 class _Append:
     """The steps of one `append`, for `GroupCommit.run`, which may repeat each of them.
 
-    `size` is the bytes of the events, repeated ones among them. `is_single`: writing them takes
-    one statement.
+    `size` is the bytes of the events, repeated ones among them.
     """
 
-    __slots__ = (
-        "_core",
-        "_events",
-        "_learned",
-        "_marks",
-        "_new",
-        "_numbers",
-        "_on_committed",
-        "_positions",
-        "_runs",
-        "_seqs",
-        "_size",
-        "is_single",
-    )
+    _core: FileCore
+    _numbers: EventNumbers
+    _events: Sequence[NewEvent]
+    _size: int
+    _on_committed: OnCommitted
+    _learned: PeopleUpdate | None
+    _positions: Sequence[Position]
+    _marks: Sequence[bytes] = field(init=False)
+    _new: Sequence[NewEvent] = field(init=False)
+    """The events without repeated ones, once these are known."""
+    _seqs: range = field(default=range(0), init=False)
+    """The numbers of the new events, once they are written."""
+    _runs: Sequence[EntryRun] = field(default=(), init=False)
 
-    def __init__(
-        self,
-        core: FileCore,
-        numbers: EventNumbers,
-        events: Sequence[NewEvent],
-        size: int,
-        on_committed: OnCommitted,
-        learned: PeopleUpdate | None,
-        positions: Sequence[Position],
-    ) -> None:
-        self._core, self._numbers = core, numbers
-        self._events, self._size = events, size
-        self._on_committed = on_committed
-        self._learned, self._positions = learned, positions
-        self._marks = marks_of(events) if len(events) > 1 or events[0].mark else []
-        self._new = events
-        """The events without repeated ones, once these are known."""
-        self._seqs = range(0)
-        """The numbers of the new events, once they are written."""
-        self._runs: list[EntryRun] = []
-        self.is_single = (
-            len(events) == 1
-            and learned is None
+    def __attrs_post_init__(self) -> None:
+        events = self._new = self._events
+        self._marks = marks_of(events) if len(events) > 1 or events[0].mark else ()
+
+    @property
+    def is_single(self) -> bool:
+        """Whether writing the events takes one statement."""
+        return (
+            len(self._events) == 1
+            and self._learned is None
             and not self._marks
-            and not positions
-            and not any(events[0].states.values())
+            and not self._positions
+            and not any(self._events[0].states.values())
         )
 
     def write(self, db: sqlite3.Connection) -> range:
