@@ -259,3 +259,17 @@ def test_pause_is_not_cut_short_by_what_was_in_flight_and_fails_later(
     state.judge(of(second, "b"), 1_000)
     assert state.wait(pause - 1, nothing_new) == 1
     assert state.wait(pause, nothing_new) == 0
+
+
+def test_one_more_event_matters_unless_the_destination_is_paused_whatever_comes() -> None:
+    state = health()
+    assert state.heeds_events(0)
+    fail_probes(state, list("abcde"))
+    assert state.heeds_events(1), "one of a person who is new may be an early probe"
+    state.started()
+    assert not state.heeds_events(1), "the probe in flight decides"
+
+    down = health()
+    down.judge(of(DOWN, "a"), 0)
+    until = down.next_start
+    assert (down.heeds_events(until - 1), down.heeds_events(until)) == (False, True)

@@ -6,6 +6,7 @@ Real threads; the clock and chance are fakes where a test must decide them.
 import contextlib
 import resource
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -282,6 +283,29 @@ def test_destination_that_is_down_keeps_its_events_and_says_why() -> None:
         assert collector.flush(PATIENCE)
         assert server.record.numbers == [0, 1, 2, 3, 4]
         assert status(collector).state == "ready"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the switches of a thread in /proc")
+def test_pushes_wake_no_thread_while_the_destination_is_paused(tmp_path: Path) -> None:
+    server = Server()
+    server.failure = DestinationDown("401")
+    flow = one(plugin(server.push), tmp_path / "spool.db")
+    with running(flow, now=Clock()) as collector:
+        collector.push(event(0))
+        until(lambda: status(collector).state == "down" and not status(collector).in_flight)
+        (thread,) = [item for item in threading.enumerate() if item.name.startswith("walker-there")]
+        before = _switches(thread)
+        for n in range(1, 1_001):
+            collector.push(event(n))
+        assert _switches(thread) - before < 50
+        assert len(server.calls) == 1
+
+
+def _switches(thread: threading.Thread) -> int:
+    """Return how often a thread has gone to sleep so far."""
+    text = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
+    (line,) = [line for line in text.splitlines() if line.startswith("voluntary_ctxt_switches")]
+    return int(line.split()[1])
 
 
 def test_event_outlives_any_time_that_its_destination_is_down() -> None:

@@ -94,11 +94,21 @@ class Health:
                 or self.reason
             )
             return 0
+        early = self._probes_early and has_new()
+        at = self.breaker.early_probe_at if early else self.breaker.probe_at
+        return max(0, at - now)
+
+    def heeds_events(self, now: int) -> bool:
+        """Return whether one more event may let a delivery start, or start earlier."""
+        if now < self.pause_until or self.breaker.probing:
+            return False
+        return self._probes_early or self.breaker.allows(now)
+
+    @property
+    def _probes_early(self) -> bool:
         # Failures that the plugin reports for the whole destination need no early probes: they do
         # not depend on the person.
-        early = not self.whole_failures and self.breaker.early_probe_at < self.breaker.probe_at
-        at = self.breaker.early_probe_at if early and has_new() else self.breaker.probe_at
-        return max(0, at - now)
+        return not self.whole_failures and self.breaker.early_probe_at < self.breaker.probe_at
 
     def started(self) -> None:
         """Note that a delivery starts; while cautious, it is the probe."""

@@ -155,14 +155,26 @@ class DestinationWorker:
             if listeners:
                 self._waiters.add(entries, state, listeners)
                 self._answer_at_once()
-            # If events were ready before, a thread lingers already, and need not wake until the
-            # batch is full. But a cautious one may be waiting for an event that can be the probe.
-            ready = len(queue.ready) + self._state.window.kept_count
-            full = ready >= self.destination.batch_size
-            if quiet or listeners or full or not self._health.untroubled:
+            if quiet or listeners or self._may_begin():
                 served = self._threads.notify()
                 if listeners and not served:
                     self._waiters.blocked((), "no thread to deliver")
+
+    def _may_begin(self) -> bool:
+        """Return whether a thread that waits already has something to do, now that there is more.
+
+        One that lingers need not wake until the batch is full, and none while the destination is
+        paused: a call of `push` would wait for it, as only one thread runs at a time. But a
+        cautious one may be waiting for an event that can be the probe.
+        """
+        health = self._health
+        if not health.untroubled:
+            if not health.heeds_events(self._now()):
+                return False
+            if health.cautious:
+                return True
+        ready = len(self._state.queue.ready) + self._state.window.kept_count
+        return ready >= self.destination.batch_size
 
     def listen_again(self, pairs: Sequence[tuple[Entry, Listener]]) -> None:
         """Have the answers to entries that were enqueued before given to further listeners."""
