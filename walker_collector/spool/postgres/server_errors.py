@@ -29,8 +29,8 @@ _REMEDIES: Final = {
     "53300": "the server has no connection left: raise max_connections, or run fewer processes",
     "53": "the server lacks memory or disk; accepted events are safe",
     "55P03": "another process has been writing for too long; see whether it is stopped",
-    "57014": "statement_timeout of the server, its database or user is too short, or somebody has "
-    "cancelled the statement; accepted events are safe",
+    "57014": "statement_timeout of the server, its database or user is too short, the server took "
+    "over 10 s for a claim, or somebody has cancelled the statement; accepted events are safe",
     "57P05": "the session was idle for too long, as that of a stopped process is",
     "57": _DOWN,
     "58": "the disk of the server fails: see its log",
