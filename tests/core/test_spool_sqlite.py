@@ -668,17 +668,6 @@ def test_file_size_limit_loses_nothing_and_goes_on_after_it_is_raised(path: Path
     check_full_disk(path, raise_limit, preexec_fn=bounded)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, timeout=60, check=False).returncode:
-        pytest.skip("cannot mount a small disk here")
-    yield folder
-    subprocess.run(["umount", str(folder)], timeout=60, check=True)
-
-
 def test_full_disk_loses_nothing_and_goes_on_when_there_is_room(small_disk: Path) -> None:
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * 1_000_000)

@@ -257,8 +257,8 @@ class DurableSpool(EventStore, PeopleStore, PositionStore, Protocol):
     def trouble(self) -> str:
         """The reason why the store cannot be used just now, with the remedy; "" if it can.
 
-        That of the last attempt, and a lost server is looked for first. A file has none, as its
-        next attempt may well succeed.
+        That of the last attempt, for some time if nobody writes, as the next one may succeed. A
+        lost server, and a file that was deleted or replaced, are looked for first.
         """
 
     @property

@@ -21,6 +21,12 @@ _LOOKS: Final = 2
 """Looks for which a free lease is left to the process that should have it."""
 _JOIN: Final = 10.0
 """Seconds to wait for a look that is under way, at the end."""
+_LOSSES: Final = {
+    Loss.SPOOL: "its file was deleted, moved, replaced or emptied; this process can store nothing "
+    "more in it",
+    Loss.LOCKS: "its lock files were deleted or replaced; this process can neither store nor "
+    "deliver anything more",
+}
 
 logger = logging.getLogger("walker_collector")
 
@@ -116,7 +122,7 @@ class LeaseKeeper:
         self._wanted = [Lease(id_, shard) for id_ in destinations for shard in range(shards)]
         self._deliveries = deliveries
         self._loss = loss
-        self._void = False
+        self._told_loss = Loss.NONE
         self._free: dict[Lease, int] = {}
         """How often a lease was looked at and nobody had it."""
         self._trouble = LastTrouble()
@@ -224,6 +230,7 @@ class LeaseKeeper:
             if self._over.is_set():
                 return
             loss = self._loss()
+            self._tell_loss(loss)
             if loss is not Loss.NONE:
                 if loss is Loss.LOCKS:
                     self._give_all_up()
@@ -267,14 +274,13 @@ class LeaseKeeper:
             return {lease for lease, looks in self._free.items() if looks > _LOOKS}
         return set()
 
+    def _tell_loss(self, loss: Loss) -> None:
+        """Log which files are lost, once."""
+        if loss is not self._told_loss and loss is not Loss.NONE:
+            logger.error("%s: %s: restart it", self._spool, _LOSSES[loss])
+        self._told_loss = loss
+
     def _give_all_up(self) -> None:
-        if not self._void:
-            self._void = True
-            logger.error(
-                "%s: its lock files were deleted or replaced; this process can neither store "
-                "nor deliver anything more: restart it",
-                self._spool,
-            )
         for lease in self._leases.held:
             self._give_up(lease)
 

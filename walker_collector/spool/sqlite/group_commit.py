@@ -22,6 +22,8 @@ from walker_collector.spool.sqlite.failure import is_full, is_locked, spool_erro
 from walker_collector.spool.sqlite.schema import PAGE
 from walker_collector.text import describe
 
+_TROUBLED: Final = 30.0
+"""Seconds for which a failed write tells of the file, while nobody writes."""
 _SCRUBS: Final = 50
 _SCRUB_PAUSE: Final = 0.01
 """Seconds between attempts to empty the log."""
@@ -84,6 +86,12 @@ class GroupCommit:
         self._check = check
         self._queue: deque[_Write] = deque()
         self._full = False
+        self._trouble, self._troubled_at = "", 0.0
+
+    @property
+    def trouble(self) -> str:
+        """The reason why the last write has failed; "" if none has lately."""
+        return self._trouble if time.monotonic() < self._troubled_at + _TROUBLED else ""
 
     def run(
         self,
@@ -115,7 +123,7 @@ class GroupCommit:
                             self._drain()
                             raise
             except SpoolBusy as error:
-                write.error, write.done = error, True
+                write.error, write.done = self._noted(error), True
             except BaseException:
                 lock.__exit__()  # where a signal handler has raised as it was given back
                 if not write.transaction.committed:
@@ -173,7 +181,8 @@ class GroupCommit:
             # another program is no fault of any, and each would wait for it as long again.
             for write in writes:
                 if is_locked(error) and not write.transaction.committed:
-                    write.error, write.done = spool_error(self._path, error), True
+                    write.error = self._noted(spool_error(self._path, error))
+                    write.done = True
                 else:
                     self._repeat(write)
             if not isinstance(error, sqlite3.Error) and all(
@@ -185,13 +194,18 @@ class GroupCommit:
         try:
             self._run([write])
         except sqlite3.Error as error:
-            write.error = spool_error(self._path, error)
+            write.error = self._noted(spool_error(self._path, error))
         except WalkerError as error:
             write.error = error
         except Exception as error:  # any other must reach its own caller, too
             write.error = SpoolError(f"spool {self._path}: cannot write: {describe(error)}")
             write.error.__cause__ = error
         write.done = True
+
+    def _noted(self, error: SpoolError) -> SpoolError:
+        """Return an error, which is the reason of `trouble` from now on."""
+        self._trouble, self._troubled_at = str(error), time.monotonic()
+        return error
 
     def _run(self, writes: Sequence[_Write]) -> None:
         # After an interruption some may be committed, but not published yet.
@@ -221,6 +235,8 @@ class GroupCommit:
                 committing = True
                 db.execute("COMMIT")
             transaction.committed = True
+            if self._trouble:
+                self._trouble = ""
         except BaseException as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")

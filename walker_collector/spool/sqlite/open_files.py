@@ -171,6 +171,11 @@ class OpenFiles:
         """Return which files were deleted or replaced while they were in use."""
         return self._spool_file.loss
 
+    @property
+    def trouble(self) -> str:
+        """The reason why nothing can be stored just now, with the remedy; "" if it can."""
+        return self._spool_file.trouble or self.commits.trouble
+
     def is_at_path(self) -> bool:
         """Return whether the next process will find this database at its path."""
         return self._spool_file.is_at_path()

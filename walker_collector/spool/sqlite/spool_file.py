@@ -224,19 +224,28 @@ class SpoolFile:
         now = time.monotonic()
         if now - self._checked_at >= _CHECKED_EVERY:
             if self.loss is Loss.LOCKS:  # first: only then may others be at work
-                raise LeaseLost(self._lost_text(f"a file in {self.real.name}.locks was deleted"))
-            self._check_paths()
+                raise LeaseLost(self._lost_text(self._lost_locks))
+            if fault := self._fault_of_paths():
+                raise SpoolError(self._lost_text(fault))
             self._checked_at = now
 
     def is_in_place(self) -> bool:
         """Return whether the database is at its path, or was closed."""
+        return self.descriptor is None or not self._fault_of_paths()
+
+    @property
+    def trouble(self) -> str:
+        """The text of the error that `check` raises, looked for anew; "" if there is none.
+
+        Asked by any thread, also while the file is being closed.
+        """
         if self.descriptor is None:
-            return True
-        try:
-            self._check_paths()
-        except SpoolError:
-            return False
-        return True
+            return ""
+        with contextlib.suppress(OSError):  # it was closed just now
+            loss = self.loss is Loss.LOCKS
+            if fault := self._lost_locks if loss else self._fault_of_paths():
+                return self._lost_text(fault)
+        return ""
 
     @property
     def loss(self) -> Loss:
@@ -260,27 +269,27 @@ class SpoolFile:
             return False
         return _identity(found) == self._identity and found.st_size >= _SMALLEST
 
-    def _check_paths(self) -> None:
+    def _fault_of_paths(self) -> str:
+        """Return what has happened to the database or its log; "" if they are in their places."""
         try:
             found = os.stat(self.real)
         except OSError:
-            raise self._lost("the file was deleted or moved") from None
+            return "the file was deleted or moved"
         if _identity(found) != self._identity:
-            raise self._lost("the file was deleted or replaced")
+            return "the file was deleted or replaced"
         if found.st_size < _SMALLEST:
             self._emptied = "the file was emptied"
         self.note_companions()
         if self._log is None:
             pass  # it is made by the first write
         elif os.fstat(self._log).st_nlink == 0:
-            raise self._lost(f"{self.real.name}-wal was deleted")
+            return f"{self.real.name}-wal was deleted"
         # SQLite itself empties its log, too, but begins it anew with a header.
         elif os.pread(self._log, len(_NO_HEADER), 0) == _NO_HEADER:
             self._emptied = f"{self.real.name}-wal was emptied"
         self._check_index()
         # For good: what SQLite writes next may fill the hole, but not with what was there.
-        if self._emptied:
-            raise self._lost(self._emptied)
+        return self._emptied
 
     def _check_index(self) -> None:
         """Note if the index of the log was deleted: other processes would make one of their own.
@@ -307,8 +316,9 @@ class SpoolFile:
                 self._log = os.open(f"{self.real}-wal", os.O_RDONLY)
                 self._opened.callback(os.close, self._log)
 
-    def _lost(self, reason: str) -> SpoolError:
-        return SpoolError(self._lost_text(reason))
+    @property
+    def _lost_locks(self) -> str:
+        return f"a file in {self.real.name}.locks was deleted"
 
     def _lost_text(self, reason: str) -> str:
         return (
@@ -318,8 +328,8 @@ class SpoolFile:
 
     def close(self) -> None:
         """Close everything."""
+        self.descriptor = None  # first: nobody looks at what is being closed
         self._opened.close()
-        self.descriptor = None
 
     def reopen(self) -> None:
         """Open the file again after `close`; connections are to be made anew. Raises SpoolError."""

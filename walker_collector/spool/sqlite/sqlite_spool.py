@@ -34,7 +34,6 @@ class SqliteSpool(EventAppends, AcceptedIds, EntryStore, FilePeopleStore):
     """
 
     durable: Literal[True] = True
-    trouble = ""
     outbox: None = None
 
     def __init__(
@@ -113,6 +112,10 @@ class SqliteSpool(EventAppends, AcceptedIds, EntryStore, FilePeopleStore):
     def compact(self) -> None:
         """Write the file anew, with the stored rows alone; see `scrub`. Raises SpoolError."""
         self.core.checkpointer.compact(self.core.files.real.parent)
+
+    @property
+    def trouble(self) -> str:
+        return self.core.files.trouble
 
     # --- the end, and a fork ---------------------------------------------------------------
 
