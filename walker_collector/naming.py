@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from difflib import get_close_matches
 from typing import Any, Final
 
+import attrs
+
 _LISTED: Final = 40
 """Names in a message when none is similar."""
 _COMPARED: Final = 200
@@ -36,6 +38,11 @@ def camel(name: str) -> str:
     """Return a Python name as written on disk: `api_key` -> `apiKey`, `import_` -> `import`."""
     head, *rest = name.strip("_").split("_")
     return head + "".join(word.capitalize() for word in rest)
+
+
+def disk_key(attribute: "attrs.Attribute[Any]") -> str:
+    """Return how an attrs field is written on disk (metadata `key`, else its name in camelCase)."""
+    return str(attribute.metadata.get("key") or camel(attribute.name))
 
 
 def join(path: str, *keys: str | int) -> str:

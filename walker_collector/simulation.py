@@ -362,6 +362,7 @@ def _ask(simulate: Callable[..., list[Call]], *arguments: Any) -> _Answer:
     """Return the calls that a plugin says it would make, or its reason to refuse."""
     try:
         calls = simulate(*arguments)
+        listed = _listed(calls)
     except NothingToSend as error:
         return _Answer("empty", error=reason_of(error))
     except Rejected as error:
@@ -374,18 +375,31 @@ def _ask(simulate: Callable[..., list[Call]], *arguments: Any) -> _Answer:
         # Its text may quote the event.
         failure = failure_of(error, getattr(simulate, "__module__", None) or "")
         return _Answer("invalid", error=f"the plugin's simulation raised {failure}")
-    if not isinstance(calls, Iterable) or isinstance(calls, str):
+    if isinstance(listed, str):
         place = f"simulate of the plugin ({definition_of(simulate)})"
-        returned = f"{place} returned {type_name(calls)}; return a list of calls"
-        return _Answer("invalid", error=returned)
+        advice = 'return a list of calls, each a list of a name and values: [["send", data]]'
+        return _Answer("invalid", error=f"{place} returned {listed}; {advice}")
     refused = getattr(calls, "refused", None)
     return _Answer(
         "invalid" if refused else "deliver" if calls else "empty",
-        list(calls),
+        listed,
         refused,
         tuple(getattr(calls, "warnings", ())),
         getattr(calls, "planned", None),
     )
+
+
+def _listed(calls: Any) -> list[Call] | str:
+    """Return the calls of a plugin, or the name of what is there instead."""
+    if not isinstance(calls, Iterable) or isinstance(calls, str | Mapping):
+        return type_name(calls)
+    listed = list(calls)
+    for call in listed:
+        if not isinstance(call, list | tuple):
+            return f"{type_name(call)} as a call"
+        if not call or not isinstance(call[0], str):
+            return "a call without a name"
+    return listed
 
 
 def _name_of(rule: Rule | None) -> str | None:

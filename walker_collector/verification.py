@@ -7,13 +7,14 @@ run. Each message names the plugin, its file and line, and the remedy.
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import attrs
 import pluggy
 
 from walker_collector.error_details import definition_of
 from walker_collector.errors import PluginError
+from walker_collector.events.parts import KEYS
 from walker_collector.hooks import implements, make_manager
 from walker_collector.hookspecs import (
     API_VERSION,
@@ -23,10 +24,22 @@ from walker_collector.hookspecs import (
     SOURCE_HOOKS,
     arguments_of,
 )
-from walker_collector.naming import hint
+from walker_collector.naming import disk_key, hint
 from walker_collector.text import brief, storable, with_article
 
 Kind = Literal["destination", "source", "extension"]
+
+_METHODS: Final = {
+    "simulate": ("event", "data", "rule", "context"),
+    "simulate_consent": ("update", "state", "person", "context"),
+    "estimate": ("batch", "settings"),
+    "check_settings": ("settings", "rules"),
+    "advise": ("config",),
+    "wants_consent": ("settings",),
+}
+"""The methods of a destination that are no hooks, with their arguments, given by position."""
+_OF_THE_CLASS: Final = ("check_settings", "advise")
+"""Those that are called without an instance."""
 
 
 def verify_destination(name: str, plugin: Any) -> None:
@@ -108,13 +121,17 @@ def _verify_destination_class(name: str, plugin: Any) -> None:
         _verify_settings(name, plugin, attribute)
     for attribute in ("concurrency", "batch_size", "batch_bytes", "linger"):
         number = getattr(plugin, attribute, None)
-        if number is not None and (type(number) is not int or number < (attribute != "linger")):
-            raise PluginError(f"plugin {name}: {attribute} must be a whole number, not {number!r}")
+        least = 0 if attribute == "linger" else 1
+        if number is not None and (type(number) is not int or number < least):
+            raise PluginError(
+                f"plugin {name}: {attribute} must be a whole number from {least}, not {number!r}"
+            )
     if type(getattr(plugin, "relays", False)) is not bool:
         raise PluginError(f"plugin {name}: relays must be True or False, not {plugin.relays!r}")
     _verify_names(name, plugin, "message_parts", "names")
-    _verify_names(name, plugin, "reads", "paths in an event")
+    _verify_reads(name, plugin)
     _verify_guarded(name, plugin)
+    _verify_methods(name, plugin)
 
 
 def _verify_names(name: str, plugin: Any, attribute: str, what: str) -> None:
@@ -125,10 +142,55 @@ def _verify_names(name: str, plugin: Any, attribute: str, what: str) -> None:
         raise PluginError(f"plugin {name}: {attribute} must be a tuple of {what}, not {found!r}")
 
 
+def _verify_reads(name: str, plugin: Any) -> None:
+    """Refuse paths that begin with no part of an event: such a plugin would get events without."""
+    _verify_names(name, plugin, "reads", "paths in an event")
+    for path in getattr(plugin, "reads", None) or ():
+        part = path.partition(".")[0]
+        if part not in KEYS:
+            raise PluginError(
+                f"plugin {name}: reads has {path!r}, but events have no part {part}"
+                f"{hint(part, KEYS)}"
+            )
+
+
 def _verify_guarded(name: str, plugin: type) -> None:
+    """Refuse names of no setting: the rules that they are meant for would be open to anybody."""
     guarded: Any = getattr(plugin, "guarded", frozenset())
     if not isinstance(guarded, frozenset) or not all(isinstance(key, str) for key in guarded):
         raise PluginError(f"plugin {name}: guarded must be a frozenset of names, not {guarded!r}")
+    declared = getattr(plugin, "rule_settings", None)
+    known = [disk_key(field) for field in attrs.fields(declared)] if declared is not None else []
+    for key in sorted(guarded.difference(known)):
+        raise PluginError(
+            f"plugin {name}: guarded has {key!r}, but rule_settings have no such key, as flow files"
+            f" write it{hint(key, known)}"
+        )
+
+
+def _verify_methods(name: str, plugin: type) -> None:
+    """Refuse methods that are no hooks, and cannot be called with what the collector gives them."""
+    for method, arguments in _METHODS.items():
+        function = getattr(plugin, method, None)
+        if function is None:
+            continue
+        at = f"(in {definition_of(function)})"
+        of_class = method in _OF_THE_CLASS
+        if inspect.iscoroutinefunction(function):
+            raise PluginError(f"plugin {name}: {method} is async; write a plain function {at}")
+        unbound = inspect.isfunction(inspect.getattr_static(plugin, method))
+        given = ("self", *arguments) if unbound and not of_class else arguments
+        try:
+            inspect.signature(function).bind(*given)
+        except TypeError:
+            mark = "@staticmethod, and " if of_class and unbound else ""
+            form = f"def {method}({', '.join(given)})"
+            raise PluginError(
+                f"plugin {name}: {method} is called with {', '.join(arguments)}: write {mark}{form}"
+                f" {at}"
+            ) from None
+        except ValueError:  # of a function written in C, say
+            continue
 
 
 def _verify_constructor(name: str, plugin: type, given: int = 0) -> None:
@@ -161,7 +223,7 @@ def verify_extension(name: str, plugin: Any) -> None:
     """
     with _located(plugin if isinstance(plugin, type) else type(plugin)):
         _verify_hooks(name, plugin, HOOKS)
-        _verify_names(name, plugin, "reads", "paths in an event")
+        _verify_reads(name, plugin)
         if not isinstance(plugin, type):
             return
         _verify_settings(name, plugin, "settings")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from attrs import frozen
 
 from walker_collector import Collector, ConfigError, PluginError, Registry, Rejected, hookimpl
 from walker_collector.checking import check_destinations
@@ -75,6 +76,67 @@ class Plain:
     @hookimpl
     def push(self, event: dict[str, Any]) -> None:
         raise AssertionError
+
+
+@frozen
+class RowRule:
+    delete_row: bool = False
+
+
+def with_attributes(**attributes: Any) -> type:
+    """Return a destination whose class has these, too."""
+
+    class Mine:
+        @hookimpl
+        def push(self, event: dict[str, Any]) -> None:
+            raise AssertionError
+
+    for name, value in attributes.items():
+        setattr(Mine, name, value)
+    return Mine
+
+
+def of_one_event(self: Any, event: Any) -> list[Any]:
+    raise AssertionError
+
+
+async def asynchronous(self: Any, event: Any, data: Any, rule: Any, context: Any) -> list[Any]:
+    raise AssertionError
+
+
+def of_an_instance(self: Any, settings: Any, rules: Any) -> list[Any]:
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        (
+            {"rule_settings": RowRule, "guarded": frozenset({"delete_row"})},
+            "guarded has 'delete_row', but .* no such key.*; did you mean deleteRow",
+        ),
+        (
+            {"guarded": frozenset({"deleteRow"})},
+            "guarded has 'deleteRow', but rule_settings have no",
+        ),
+        ({"reads": ("name", "usr.id")}, "reads has 'usr.id', but events have no part usr; did you"),
+        ({"concurrency": 0}, "concurrency must be a whole number from 1, not 0"),
+        ({"linger": -1}, "linger must be a whole number from 0, not -1"),
+        ({"simulate": of_one_event}, r"write def simulate\(self, event, data, rule, context\)"),
+        ({"simulate": asynchronous}, "simulate is async; write a plain function"),
+        (
+            {"check_settings": of_an_instance},
+            r"check_settings is called with settings, rules: write @staticmethod, and def "
+            r"check_settings\(settings, rules\)",
+        ),
+    ],
+)
+def test_attributes_and_methods_without_effect_are_refused(
+    attributes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(PluginError, match=message) as caught:
+        Registry().register("mine", with_attributes(**attributes))
+    assert f"(in {__file__}:" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,15 @@ def simulation(
     return Simulation(flow, now=lambda: NOW, new_id=lambda: f"e{next(ids)}")
 
 
+def simulated_by(plugin: type) -> Simulated:
+    """Return the effect of an event at a destination of this plugin."""
+    registry = Registry()
+    registry.register("mine", plugin)
+    flow = load_flow({"destinations": {"x": {"package": "mine"}}}, registry=registry)
+    (shown,) = Simulation(flow, now=lambda: NOW, new_id=lambda: "e1").push({"name": "order new"})
+    return shown
+
+
 def told(results: list[Simulated]) -> list[tuple[str, str, int]]:
     """Return destination, status and the number of each event."""
     return [
@@ -292,6 +301,39 @@ def test_plugin_that_does_not_tell_pushes_what_the_mapping_made() -> None:
 def test_mocked_destination_calls_nothing() -> None:
     (result,) = simulation({"mock": {"ok": True}}).push(event(1))
     assert (result.status, result.calls) == ("deliver", [])
+
+
+@pytest.mark.parametrize(
+    ("calls", "returned"),
+    [
+        (5, "int"),
+        ("send", "str"),
+        ({"send": 1}, "dict"),
+        (["send", {"total": 55}], "str as a call"),
+        ([object()], "object as a call"),
+        ([[]], "a call without a name"),
+        ([[{"total": 55}]], "a call without a name"),
+    ],
+)
+def test_calls_of_another_shape_are_told_with_the_plugins_file(calls: Any, returned: str) -> None:
+    class Odd(Silent):
+        def simulate(self, event: Any, data: Any, rule: Any, context: Any) -> Any:
+            return calls
+
+    shown = simulated_by(Odd)
+    assert (shown.status, shown.calls) == ("invalid", [])
+    assert str(shown.error).startswith(f"simulate of the plugin ({__file__}:")
+    assert f"returned {returned}; return a list of calls" in str(shown.error)
+
+
+def test_simulation_that_raises_while_its_calls_are_read_is_told() -> None:
+    class Lazy(Silent):
+        def simulate(self, event: Any, data: Any, rule: Any, context: Any) -> Any:
+            yield ["send", 1 / 0]
+
+    shown = simulated_by(Lazy)
+    assert shown.status == "invalid"
+    assert f"simulation raised ZeroDivisionError at {__file__}:" in str(shown.error)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ string is not a boolean. Keys are read in camelCase and snake_case. An unknown k
 because a mapping that is silently not applied is worse than none.
 """
 
-from walker_collector.flow.types.classes import describe_fields, disk_key
+from walker_collector.flow.types.classes import describe_fields
 from walker_collector.flow.types.converter import converter, structure, structure_or_raise
 from walker_collector.flow.types.functions import (
     CODE_ADVICE,
@@ -16,6 +16,7 @@ from walker_collector.flow.types.functions import (
 )
 from walker_collector.flow.types.kind import Schema
 from walker_collector.flow.types.schema_builder import SchemaBuilder
+from walker_collector.naming import disk_key
 
 __all__ = [
     "CODE_ADVICE",

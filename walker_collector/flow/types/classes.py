@@ -17,17 +17,12 @@ from walker_collector.flow.types.docstrings import field_docs, summary
 from walker_collector.flow.types.kind import Describer, Hook, Kind, Schema
 from walker_collector.flow.types.place import InvalidValue, at, choices, part, with_origin
 from walker_collector.flow.types.unknown import unknown_key
-from walker_collector.naming import camel, kind
+from walker_collector.naming import disk_key, kind
 
 _HINTED: Final = 100
 """Unknown keys of one object that are compared with the known ones."""
 
 Fields = Mapping[str, "attrs.Attribute[Any]"]
-
-
-def disk_key(attribute: "attrs.Attribute[Any]") -> str:
-    """Return how an attrs field is written on disk (metadata `key`, else its name in camelCase)."""
-    return str(attribute.metadata.get("key") or camel(attribute.name))
 
 
 def synonyms(cls: type[Any]) -> dict[str, str]:
