@@ -157,6 +157,20 @@ class KafkaBroker:
 
         return Producer({"bootstrap.servers": self.address, "enable.idempotence": True, **_QUIET})
 
+    def progress(self, topic: str, group: str) -> tuple[int, int]:
+        """Return how many messages a topic has, and how many of them a group says it has read."""
+        from confluent_kafka import Consumer, TopicPartition
+
+        asking = Consumer({"bootstrap.servers": self.address, "group.id": group, **_QUIET})
+        try:
+            numbers = asking.list_topics(topic, timeout=10).topics[topic].partitions
+            places = [TopicPartition(topic, number) for number in numbers]
+            ends = [asking.get_watermark_offsets(place, timeout=10)[1] for place in places]
+            read = [place.offset for place in asking.committed(places, timeout=10)]
+            return sum(ends), sum(max(0, offset) for offset in read)
+        finally:
+            asking.close()
+
     def messages(self, topic: str, number: int) -> list[Any]:
         """Return the first messages of a topic, that many, as they come."""
         return messages_of(self.address, topic, number)

@@ -38,6 +38,7 @@ def _library() -> Any:
         ("rd_kafka_mock_cluster_destroy", None, _POINTER),
         ("rd_kafka_mock_cluster_bootstraps", ctypes.c_char_p, _POINTER),
         ("rd_kafka_mock_topic_create", _INT, _POINTER, ctypes.c_char_p, _INT, _INT),
+        ("rd_kafka_mock_group_initial_rebalance_delay_ms", None, _POINTER, ctypes.c_int32),
         ("rd_kafka_mock_topic_set_error", None, _POINTER, ctypes.c_char_p, _INT),
         (
             "rd_kafka_mock_partition_set_leader",
@@ -74,6 +75,8 @@ class KafkaMock:
         self._library.rd_kafka_conf_set(config, b"log_level", b"0", None, 0)
         self._owner = self._library.rd_kafka_new(_PRODUCER, config, None, 0)
         self._cluster = self._library.rd_kafka_mock_cluster_new(self._owner, 1)
+        # Else a group waits 3 s for others, each time that it begins.
+        self._library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, 100)
         self.address: str = self._library.rd_kafka_mock_cluster_bootstraps(self._cluster).decode()
 
     def close(self) -> None:

@@ -15,3 +15,4 @@ def test_broker_keeps_messages_in_order(kafka_broker: KafkaBroker) -> None:
     kafka_broker.resume()
     kafka_broker.send(topic, b"3", partition=1)
     assert len(kafka_broker.messages(topic, 3)) == 3
+    assert kafka_broker.progress(topic, "nobody") == (3, 0)

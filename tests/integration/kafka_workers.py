@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.postgres_server import PostgresServer
 from tests.support import ROOT, program, wait_until
 
 COMMAND: Final = [sys.executable, "-m", "walker_collector", "-v"]
+GROUP: Final = "workers"
 PARTITIONS: Final = 6
 LIVES: Final = 600.0
 """Seconds that a worker may live."""
@@ -36,7 +38,7 @@ def flow_of(
     settings = {
         "brokers": brokers,
         "topics": [topic],
-        "group": "workers",
+        "group": GROUP,
         "sessionTimeout": SESSION,
     }
     flow["sources"] = {"in": {"package": "kafka", "config": {"settings": settings}}}
@@ -77,11 +79,22 @@ class Workers:
         part = PARTITIONS // len(self.running)
 
         def have_parts() -> bool:
-            logs = [self._logs[process.pid].read_text() for process in self.running]
-            found = [re.findall(r"partitions assigned: (\d+)", log) for log in logs]
-            return all(counts[-1:] == [str(part)] for counts in found)
+            return all(count == part for count in self._assigned())
 
-        wait_until(have_parts, f"{len(self.running)} workers share the partitions", timeout=60)
+        wait_until(
+            have_parts,
+            lambda: f"{len(self.running)} workers share the partitions; {self.state()}",
+            timeout=60,
+        )
+
+    def state(self) -> str:
+        """Tell how many partitions each has, as it says."""
+        return f"partitions of the workers: {self._assigned()}"
+
+    def _assigned(self) -> list[int]:
+        logs = [self._logs[process.pid].read_text() for process in self.running]
+        found = [re.findall(r"partitions assigned: (\d+)", log) for log in logs]
+        return [int(counts[-1]) if counts else 0 for counts in found]
 
     def kill(self) -> None:
         """Kill the oldest."""
@@ -100,9 +113,11 @@ class Sending:
     def __init__(
         self, broker: KafkaBroker, topic: str, events: int, people: int, rate: int
     ) -> None:
-        self._producer, self._topic = broker.producer(), topic
+        self._broker, self._topic = broker, topic
+        self._producer = broker.producer()
         self.events, self._people, self._rate = events, people, rate
-        self.sent = self._end = 0
+        self.sent = self._end = self._acknowledged = 0
+        self._errors: Counter[str] = Counter()
         self._more = threading.Event()
         self._thread = threading.Thread(target=self._send, name="sending", daemon=True)
         self._thread.start()
@@ -114,15 +129,27 @@ class Sending:
 
     def end(self) -> None:
         """Wait until the broker has all that is to be sent for now."""
-        wait_until(lambda: self.sent >= self._end, self._state, timeout=LIVES)
-        assert self._producer.flush(60) == 0
+        self._wait_until_sent(self._end)
+        self._producer.flush(60)
+        wait_until(lambda: self._acknowledged == self._end, self.state)
 
     def wait_for(self, share: float) -> None:
         """Wait until that share of the events is sent."""
-        wait_until(lambda: self.sent >= share * self.events, self._state, timeout=LIVES)
+        self._wait_until_sent(int(share * self.events))
 
-    def _state(self) -> str:
-        return f"{self.sent} of {self.events} are sent"
+    def _wait_until_sent(self, events: int) -> None:
+        wait_until(
+            lambda: self.sent >= events or not self._thread.is_alive(), self.state, timeout=LIVES
+        )
+        assert self.sent >= events, self.state()
+
+    def state(self) -> str:
+        """Tell how far the events have come: at the producer, the broker, and the group."""
+        stored, read = self._broker.progress(self._topic, GROUP)
+        return (
+            f"{self.sent} of {self.events} are sent, {self._acknowledged} acknowledged"
+            f"{dict(self._errors) or ''}; the broker has {stored}, and its group {read} of them"
+        )
 
     def _send(self) -> None:
         for n in range(self.events):
@@ -133,11 +160,18 @@ class Sending:
                 began, first = time.monotonic(), n
             person = f"u{n % self._people}"
             event = {"name": "cart add", "data": {"n": n}, "user": {"id": person}}
-            self._producer.produce(self._topic, json.dumps(event), f"id:{person}")
+            value, key = json.dumps(event), f"id:{person}"
+            self._producer.produce(self._topic, value, key, on_delivery=self._on_delivery)
             self.sent = n + 1
             if n % 50 == 0:
                 ahead = (n - first) / self._rate - (time.monotonic() - began)
                 self._producer.poll(max(0.0, ahead))
+
+    def _on_delivery(self, error: Any, _: Any) -> None:
+        if error is None:
+            self._acknowledged += 1
+        else:
+            self._errors[error.str()] += 1
 
 
 @contextmanager
@@ -150,17 +184,26 @@ def workers(flow: Path, count: int) -> Iterator[Workers]:
         yield found
 
 
-def check(emulator: Emulator, events: int, patience: float = form(120.0, 500.0)) -> None:
+def check(emulator: Emulator, sending: Sending, running: Workers) -> None:
     """Wait until all events have arrived; assert that each did once, in its person's order."""
+    wait_until_came(emulator, sending, running, sending.events)
+    assert numbers(emulator.accepted) == set(range(sending.events))
+    assert emulator.violations == []
+    assert doubles(emulator.accepted) == []
+    assert inversions(emulator.accepted) == []
+
+
+def wait_until_came(emulator: Emulator, sending: Sending, running: Workers, events: int) -> None:
+    """Wait until so many events have arrived; a failure tells which side has stopped."""
 
     def came() -> int:
         return len(numbers(list(emulator.accepted)))
 
-    wait_until(lambda: came() >= events, lambda: f"{came()} of {events} came", patience)
-    assert numbers(emulator.accepted) == set(range(events))
-    assert emulator.violations == []
-    assert doubles(emulator.accepted) == []
-    assert inversions(emulator.accepted) == []
+    wait_until(
+        lambda: came() >= events,
+        lambda: f"{came()} of {events} came; {sending.state()}; {running.state()}",
+        timeout=form(120.0, 500.0),
+    )
 
 
 def until(seconds: float) -> Callable[[Any], bool]:
