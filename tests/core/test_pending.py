@@ -1,5 +1,6 @@
 """What waits for a destination, between memory and disk: races that are rare in life."""
 
+import itertools
 import logging
 import random
 import threading
@@ -7,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -289,3 +291,33 @@ def test_who_asks_whether_an_entry_may_proceed_has_the_lock(
     monkeypatch.setattr(BusyPeople, "_note_each", noted)
     assert pending.erasures.may_proceed(batch.entries[0])
     assert locked == [True]
+
+
+def test_results_that_cannot_be_written_are_tried_less_and_less_as_a_shard_is_given_up(
+    spool: SqliteSpool, in_flight: tuple[PendingEvents, Batch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pending, batch = in_flight
+    settle, tried, now = spool.settle, list[float](), [1000.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr("walker_collector.delivery.owned_shards.time", clock)
+
+    def failing(destination: str, updates: Sequence[SpoolUpdate]) -> None:
+        tried.append(now[0])
+        raise SpoolError("the disk is full")
+
+    monkeypatch.setattr(spool, "settle", failing)
+    (entry,) = batch.entries
+    pending.state.in_flight.clear()
+    pending.state.unacked.add([SpoolUpdate(entry, UpdateKind.ACKED)])
+    for _ in range(4 * 60):  # looks of a minute
+        assert not pending.shards.abandon()
+        with pytest.raises(SpoolError, match="results of deliveries are not in the spool yet"):
+            pending.shards.take_over()
+        now[0] += 0.25
+    waits = [later - earlier for earlier, later in itertools.pairwise(tried)]
+    assert waits[:4] == [0.5, 1, 2, 4]
+    assert set(waits[4:]) == {5}
+    monkeypatch.setattr(spool, "settle", settle)
+    now[0] += 5
+    assert pending.shards.abandon()
+    assert spool.size() == 0

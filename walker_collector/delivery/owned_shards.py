@@ -1,6 +1,8 @@
 """The shards of one destination that this process delivers."""
 
+import time
 from collections.abc import Callable, Collection, Sequence
+from typing import Final
 
 from walker_collector.delivery.erasures import Erasures
 from walker_collector.delivery.holds import Holds
@@ -9,6 +11,10 @@ from walker_collector.delivery.restore import Restore
 from walker_collector.errors import SpoolError
 from walker_collector.people.consent import ConsentSnapshot
 from walker_collector.spool import Entry, StoredEntry, shard_of
+
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 5.0
+"""Seconds between attempts to write results without which no shard changes hands; they double."""
 
 
 class OwnedShards:
@@ -21,6 +27,7 @@ class OwnedShards:
         self._holds = holds
         self._erasures = erasures
         self._restore = restore
+        self._write_due = self._pause = 0.0
 
     # --- leases ----------------------------------------------------------------------------
 
@@ -30,12 +37,11 @@ class OwnedShards:
         Raises SpoolError, and nothing begins.
         """
         state = self._state
+        if self._is_put_off():
+            raise self._unwritten()
         with state.unacked.in_step(), state.lock:
-            if state.unacked.updates:
-                raise SpoolError(
-                    f"destination {state.destination.id}: results of deliveries are not in the "
-                    "spool yet, so that no more of it can be read"
-                )
+            if self._put_off_if_unwritten():
+                raise self._unwritten()
             before = state.shards
             state.shards |= {shard}
             try:
@@ -72,15 +78,36 @@ class OwnedShards:
             state.shards -= {shard}
             if any(not state.owns_entry(entry) for entry in state.in_flight.values()):
                 return False
+        if self._is_put_off():
+            return False
         state.unacked.write()
         with state.lock:
-            if state.unacked.updates:
+            if self._put_off_if_unwritten():
                 return False  # the disk is full, say: nobody else must deliver them again
             state.forget_entries(lambda entry: not state.owns_entry(entry))
             if state.sharded:
                 state.waiting = len(state.queue) + len(state.in_flight)
             state.changed.notify_all()
         return True
+
+    def _is_put_off(self) -> bool:
+        """Return whether results could not be written just now: the spool may be full for long."""
+        return bool(self._state.unacked.updates) and time.monotonic() < self._write_due
+
+    def _put_off_if_unwritten(self) -> bool:
+        """Return whether results are unwritten still; then the next attempt is put off."""
+        if not self._state.unacked.updates:
+            self._pause = 0.0
+            return False
+        self._pause = min(max(_FIRST_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
+        self._write_due = time.monotonic() + self._pause
+        return True
+
+    def _unwritten(self) -> SpoolError:
+        return SpoolError(
+            f"destination {self._state.destination.id}: results of deliveries are not in the "
+            "spool yet, so that no more of it can be read"
+        )
 
     def reload(self) -> None:
         """Read all entries again, except those in flight, which stay in memory."""
