@@ -487,7 +487,7 @@ def test_event_that_breaks_its_batch_is_found_by_sending_each_alone() -> None:
     batches = Batches(poisoned)
     outcomes = bench(None, batches).run(*entries(4))
     assert [outcome.kind for outcome in outcomes] == ["delivered", "bug", "delivered", "delivered"]
-    assert "push raised KeyError at" in outcomes[1].reason
+    assert "push_batch raised KeyError at" in outcomes[1].reason
     assert batches.calls == [[0, 1, 2, 3], [0], [1], [2], [3]]
 
 

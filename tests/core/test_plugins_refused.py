@@ -199,6 +199,33 @@ def test_failures_that_name_no_event_are_told_once_with_the_plugins_file(
         assert "hook_calls.py" not in told
 
 
+def test_a_failure_that_was_returned_and_never_raised_has_the_place_of_its_hook(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Returning:
+        @hookimpl
+        def push_batch(self, batch: Any) -> Any:
+            return {at: ValueError() for at in range(len(batch))}
+
+    reasons = dead_reasons(Returning)
+    assert len(reasons) == 2
+    told = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    assert told
+    for text in (*told, *reasons):
+        assert f"push_batch raised ValueError at {__file__}:" in text
+
+
+def test_what_a_batch_raises_is_told_under_the_name_of_its_hook() -> None:
+    class Raising:
+        @hookimpl
+        def push_batch(self, batch: Any) -> Any:
+            raise ValueError
+
+    reasons = dead_reasons(Raising)
+    assert len(reasons) == 2
+    assert all(f"push_batch raised ValueError at {__file__}:" in reason for reason in reasons)
+
+
 def test_a_coroutine_that_nobody_runs_is_no_delivery(caplog: pytest.LogCaptureFixture) -> None:
     async def send(event: Any) -> None:
         raise AssertionError

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from walker_collector.config import CollectorConfig, DestinationConfig, FlowConfig
 from walker_collector.delivery.log_limiter import LogLimiter
-from walker_collector.error_details import failure_of
+from walker_collector.error_details import definition_of, failure_of
 from walker_collector.errors import PluginError
 from walker_collector.hooks import Hooks, connect, implements
 from walker_collector.hookspecs import PROJECT, Context
@@ -104,7 +104,7 @@ class Destination:
         """
         event = f" (event {of})" if of else ""
         more = "" if is_wanted(self.context.logger) else HINT
-        failure = failure_of(error, self.module)
+        failure = self.failure_of(where, error)
         self.log.error(
             "destination %s: %s raised %s%s%s",
             self.id,
@@ -116,6 +116,11 @@ class Destination:
             event=of,
             topic=f"{where} raised {failure}",
         )
+
+    def failure_of(self, where: str, error: BaseException) -> str:
+        """Return type and place of an exception of a hook; one only returned has the hook's."""
+        hook = getattr(type(self.instance), where, None)
+        return failure_of(error, self.module, definition_of(hook))
 
     @property
     def module(self) -> str:

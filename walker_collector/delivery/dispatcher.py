@@ -351,7 +351,7 @@ class _BatchInProgress:
         if not failures:
             return [DELIVERED] * len(tasks)
         return [
-            calls.outcome_of(failures[at], task) if at in failures else DELIVERED
+            calls.outcome_of(failures[at], task, "push_batch") if at in failures else DELIVERED
             for at, task in enumerate(tasks)
         ]
 

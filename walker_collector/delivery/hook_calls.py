@@ -17,7 +17,6 @@ from walker_collector.error_details import (
     after_of,
     attribute_of,
     definition_of,
-    failure_of,
     reason_of,
 )
 from walker_collector.errors import (
@@ -174,7 +173,7 @@ class HookCalls:
         destination = self._destination
         destination.log_bug(where, error, event_id(task.entry))
         # Without the text, which may quote an event: reasons are shown, and counted by reason.
-        reason = f"{where} raised {failure_of(error, destination.module)}"
+        reason = f"{where} raised {destination.failure_of(where, error)}"
         return Outcome("bug", reason, error=storable(error))
 
     def _told_broken(self, error: BrokenContract) -> Outcome:
