@@ -143,3 +143,12 @@ def test_damaged_row_is_shown_as_it_is(store: Store, process: Process) -> None:
     process.spool.append([NewEvent("id:ines", AT, b'{"id', states)], lambda runs: None)
     (row,) = rows(store, "walker_events")
     assert (row["id"], row["name"], row["body"]) == (None, None, '{"id')
+
+
+def test_id_that_a_sender_gives_twice_in_an_event_is_the_last(
+    store: Store, process: Process
+) -> None:
+    body = b'{"name":"c d","name":"a b","id":"first","id":"second","name":"c d"}'
+    process.spool.append([NewEvent("id:ines", AT, body, {"crm": State.HELD})], lambda runs: None)
+    for view in ("walker_events", "walker_held"):
+        assert only(rows(store, view), "id", "name") == [("second", "c d")]

@@ -16,8 +16,12 @@ def _moment(column: str) -> str:
 
 
 def _text_of(key: str) -> str:
-    """Return the SQL for a text in an event; null where the event is no JSON."""
-    return f"CASE WHEN json_valid({_BODY}) THEN json_extract({_BODY}, '$.{key}') END"
+    """Return the SQL for a text in an event; null where the event is no JSON.
+
+    Of several under one key it is the last, as the collector and its destinations have it.
+    """
+    last = f"SELECT atom FROM json_each({_BODY}) WHERE key = '{key}' ORDER BY id DESC LIMIT 1"
+    return f"CASE WHEN json_valid({_BODY}) THEN ({last}) END"
 
 
 _ACCEPTED: Final = _moment("e.at")
