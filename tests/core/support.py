@@ -1,5 +1,6 @@
 """What the tests of the core are made of: plugins from closures, flows, a clock, a record."""
 
+import resource
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -249,3 +250,14 @@ def in_threads(*work: Callable[[], Any]) -> None:
 def surely(keys: Iterable[str]) -> set[str]:
     """Return the keys that are known for sure, without those that untrusted callers name."""
     return {key for key in keys if not key.startswith("~")}
+
+
+@contextmanager
+def no_file_grows_beyond(size: int) -> Iterator[None]:
+    """Have the disk look full to this process."""
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))

@@ -4,12 +4,11 @@ Real threads; the clock and chance are fakes where a test must decide them.
 """
 
 import contextlib
-import resource
 import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from tests.core.support import (
     config,
     event,
     flow,
+    no_file_grows_beyond,
     one,
     plugin,
     running,
@@ -1001,16 +1001,6 @@ def test_held_events_beyond_a_lowered_limit_leave_at_the_start(tmp_path: Path) -
 
 
 # --- the record ------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def no_file_grows_beyond(size: int) -> Iterator[None]:
-    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
 
 
 def test_what_a_full_disk_keeps_from_being_recorded_is_told_and_delivered_again(

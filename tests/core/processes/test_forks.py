@@ -14,9 +14,19 @@ from subprocess import PIPE
 
 import pytest
 
-from tests.core.support import PATIENCE, Record, config, event, flow, one, plugin, running
+from tests.core.support import (
+    PATIENCE,
+    Record,
+    config,
+    event,
+    flow,
+    no_file_grows_beyond,
+    one,
+    plugin,
+    running,
+)
 from tests.support import exit_status, in_fork, join, program, wait_until
-from walker_collector import Collector, DestinationDown
+from walker_collector import Collector, DestinationDown, SpoolError
 from walker_collector.spool.processes.leases import Lease, Leases
 from walker_collector.spool.processes.members import Members
 
@@ -179,3 +189,21 @@ def test_a_fork_waits_for_the_commit_under_way_in_another_thread(tmp_path: Path)
 
 if __name__ == "__main__":
     main()
+
+
+def test_fork_on_a_full_disk_leaves_the_spool_of_the_parent_in_use(tmp_path: Path) -> None:
+    record = Record()
+    with running(flow(plugin(record.push), tmp_path / "spool.db", queue_wait=300)) as collector:
+        collector.push("a b")
+        assert collector.flush(PATIENCE)
+        with no_file_grows_beyond(4_096):
+            assert exit_status(in_fork(lambda: None)) == 0
+            with pytest.raises(SpoolError, match="make room"):
+                collector.push("a b")
+        collector.push("a b", id="after")
+        assert collector.flush(PATIENCE)
+        secure = collector._life.runtime.spool.core.commits.alone(  # type: ignore[union-attr]
+            lambda db: db.execute("PRAGMA secure_delete").fetchone()
+        )
+        assert secure == (1,)
+    assert "after" in [event["id"] for event in record.events]

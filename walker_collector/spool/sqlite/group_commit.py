@@ -81,6 +81,8 @@ class GroupCommit:
         self.turn = threading.Lock()
         self.page = page
         self.grown = 0
+        self.configure: Callable[[sqlite3.Connection], None] | None = None
+        """Sets a new connection up before its first write."""
         self._lock = NoLock() if lock is None else lock
         self._path = path
         self._check = check
@@ -133,6 +135,12 @@ class GroupCommit:
             raise write.error
         return write.result
 
+    def set_up(self) -> None:
+        """Set the connection up, unless it is. Raises sqlite3.Error."""
+        if self.configure is not None:
+            self.configure(self.connection)
+            self.configure = None
+
     def alone(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         """Run `work` outside any transaction, while no other thread or process writes."""
         lock = self._lock
@@ -140,6 +148,7 @@ class GroupCommit:
             try:
                 lock.since = 0.0
                 with lock:
+                    self.set_up()
                     return work(self.connection)
             except BaseException as error:
                 lock.__exit__()
@@ -219,6 +228,8 @@ class GroupCommit:
 
     def _commit(self, writes: Sequence[_Write]) -> None:
         self._check()
+        if self.configure is not None:
+            self.set_up()
         db, transaction = self.connection, _Transaction()
         if db.in_transaction:  # a thread was interrupted even before its rollback
             db.execute("ROLLBACK")

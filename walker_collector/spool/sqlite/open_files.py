@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -219,11 +220,13 @@ class OpenFiles:
             file.reopen()
             self.commits.connection = file.connect()
             self.commits.connection.text_factory = damage.decoded
-            configure(self.commits.connection, self._sync)
-            file.note_companions()
             self.reader.connection = file.connect()
             self.checkpointer.connection = file.connect()
             self.checkpointer.descriptor = file.descriptor
+            self.commits.configure = partial(configure, sync=self._sync)
+            with suppress(sqlite3.Error):  # the disk is full, say: then before the next write
+                self.commits.set_up()
+            file.note_companions()
         finally:
             self._pause.close()
             self.erasure_locks.resume()
