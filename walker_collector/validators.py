@@ -236,10 +236,18 @@ def _is_ipv6(address: str) -> bool:
         return False
 
 
+def no_such_file(path: str) -> str:
+    """Return that a file is missing, and where it was looked for."""
+    if not path:
+        return "is empty; name a file"
+    folder = "" if os.path.isabs(path) else f" in {os.getcwd()}"
+    return f"there is no such file: {path}{folder}"
+
+
 def check_certificates(path: str) -> None:
     """Raise ValueError unless the file exists and holds certificates."""
     if not os.path.isfile(path):  # false for a path that no system takes, too
-        raise ValueError("there is no such file")
+        raise ValueError(no_such_file(path))
     import ssl  # here, as hardly a flow names a file of certificates
 
     try:

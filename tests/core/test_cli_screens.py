@@ -177,8 +177,10 @@ def test_limit_bounds_json_as_well(shop: Path) -> None:
 
 
 def test_empty_list_of_dead_letters_says_so(shop: Path) -> None:
-    result = walker("dead", "list", "flow.json", "--destination", "archive")
-    assert result.stdout == "no dead letters\n"
+    for command in ("list", "show"):
+        result = walker("dead", command, "flow.json", "--destination", "archive")
+        assert result.stdout == "no dead letters\n"
+    assert walker("dead", "show", "flow.json", "--destination", "archive", "--json").stdout == ""
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,8 @@ def test_file_and_folder_that_are_not_there_are_problems(tmp_path: Path) -> None
     first = walker("validate", flow)
     assert first.exit_code == 1
     assert first.stdout == (
-        "destinations.crm.config.settings.caFile: there is no such file (line 1)\n"
+        "destinations.crm.config.settings.caFile: there is no such file: "
+        f"{gone / 'ca.pem'} (line 1)\n"
     )
     del settings["crm"]["config"]["settings"]["caFile"]
     flow.write_text(json.dumps({"destinations": settings, "sources": {"in": source}}))
@@ -67,7 +68,7 @@ def test_file_and_folder_that_are_not_there_are_problems(tmp_path: Path) -> None
     assert result.stdout.splitlines() == [
         f"destinations.out.config.settings.path: there is no folder {gone}; create it, or correct "
         "the path (line 1)",
-        "sources.in.config.settings.path: there is no such file (line 1)",
+        f"sources.in.config.settings.path: there is no such file: {gone / 'in.ndjson'} (line 1)",
     ]
     assert walker("validate", flow, "--no-credentials").exit_code == 0
     gone.mkdir()

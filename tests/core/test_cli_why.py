@@ -158,6 +158,7 @@ def test_an_event_without_a_trace_says_where_to_look(shop: Shop) -> None:
     assert found.exit_code == 1
     assert "No trace of event o-3" in found.stdout
     assert "it was a dead letter, and was dropped (walker dead drop)" in found.stdout
+    assert "its person was erased (walker forget, collector.forget)" in found.stdout
     assert "collector.recent" in found.stdout
     assert "crm ignores page view" in found.stdout
 

@@ -342,6 +342,19 @@ def test_authority_that_cannot_be_read_is_a_problem_of_the_flow(
         make("https://localhost", caFile=str(path))
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [("", "is empty; name a file"), ("ca.pem", "there is no such file: ca.pem in {folder}")],
+)
+def test_missing_authority_is_named_with_the_folder_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        make("https://localhost", caFile=path)
+    assert told.format(folder=tmp_path) in str(caught.value)
+
+
 def test_event_that_is_no_json_is_rejected(hook: Hook) -> None:
     http = make(hook.url())
     failures = http.push(http.item("a b", 2**70))

@@ -400,7 +400,7 @@ def test_emptied_file_is_told_of_and_a_new_one_is_not(
     os.truncate(path, 0)
     with opened(path) as spool:
         append(spool)
-    assert "the file is empty and had events; somebody has emptied it" in caplog.text
+    assert "the file is empty and had events; somebody has emptied or deleted it" in caplog.text
     assert waiting_in(path) == 1
 
 

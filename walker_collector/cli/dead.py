@@ -125,6 +125,8 @@ def show(
     Only the id of a person is shown, unless --data is given.
     """
     letters = _choose(_read(flow, name, destination), ids)
+    if not letters and not as_json:
+        say("no dead letters")
     for number, letter in enumerate(letters):
         shown = {
             **_as_object(letter),

@@ -83,7 +83,9 @@ def why(
     """
     user = person_of(user_id, device, session)
     if (id_ is None) == (not identifiers(user)):
-        raise click.UsageError("name the event (--event) or the person (--user-id, ...)")
+        raise click.UsageError(
+            "name either the event (--event) or the person (--user-id, --device, --session)"
+        )
     config = spool_of(flow, name)
     with reading(config) as store:
         tracer = Tracer(store, config.place, flow_of(flow, name))
@@ -266,6 +268,7 @@ class _Answer:
             yield f"  The spool may have refused it: now it is {self.full}."
         yield "  Or every destination has got or ignored it, and its id is not remembered."
         yield "  Or it was a dead letter, and was dropped (walker dead drop) or went beyond dlqMax."
+        yield "  Or its person was erased (walker forget, collector.forget)."
         asked = tracer.flow.collector.recent if tracer.flow else None
         period = duration(tracer.recent / 1000).replace(".0 ", " ")
         pushed = "also ids given to push" if asked else "ids given to push are not"

@@ -15,6 +15,7 @@ from walker_collector.config import FlowConfig
 from walker_collector.errors import ConfigError, Problem
 from walker_collector.flow.types import disk_key
 from walker_collector.naming import join
+from walker_collector.validators import no_such_file
 
 _STDIN = "-"
 
@@ -40,7 +41,7 @@ def _missing(settings: Any, path: str) -> Iterator[Problem]:
             continue
         place = join(path, disk_key(field))
         if needed == "file" and not Path(value).exists():
-            yield Problem(place, "there is no such file")
+            yield Problem(place, no_such_file(value))
         if needed == "folder" and not Path(value).parent.is_dir():
             folder = Path(value).parent
             yield Problem(place, f"there is no folder {folder}; create it, or correct the path")

@@ -127,8 +127,8 @@ class OpenFiles:
         self._spool_file.check_companions()
         if self.page.events and self._spool_file.is_empty:
             logger.error(
-                "spool %s: the file is empty and had events; somebody has emptied it, and they are "
-                "lost",
+                "spool %s: the file is empty and had events; somebody has emptied or deleted it, "
+                "and they are lost",
                 self.path,
             )
         shards = self._wanted_shards
