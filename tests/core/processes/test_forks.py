@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -207,3 +208,30 @@ def test_fork_on_a_full_disk_leaves_the_spool_of_the_parent_in_use(tmp_path: Pat
         )
         assert secure == (1,)
     assert "after" in [event["id"] for event in record.events]
+
+
+def deleted(path: Path) -> None:
+    path.unlink()
+
+
+def replaced(path: Path) -> None:
+    path.rename(path.with_name("moved"))
+    sqlite3.connect(path).execute("CREATE TABLE other (x)")
+
+
+@pytest.mark.parametrize("harm", [deleted, replaced])
+def test_fork_takes_no_other_file_for_a_spool_that_is_lost(
+    harm: Callable[[Path], None], tmp_path: Path
+) -> None:
+    path, record = tmp_path / "spool.db", Record()
+    with running(flow(plugin(record.push), path, queue_wait=300)) as collector:
+        collector.push("a b")
+        assert collector.flush(PATIENCE)
+        harm(path)
+        before = path.exists() and path.read_bytes()
+        assert exit_status(in_fork(lambda: None)) == 0
+        lost = "the file was deleted .* while it was in use; .* restart it"
+        with pytest.raises(SpoolError, match=lost):
+            collector.push("a b")
+        assert "restart it" in collector.status().trouble
+        assert (path.exists() and path.read_bytes()) == before

@@ -93,6 +93,8 @@ class SpoolFile:
         self._log: int | None = None
         self._index: _Identity | None = None
         self._emptied = ""
+        self._is_lost = False
+        """Whether it was not in its place any more after a fork: then it is not open."""
         self._checked_at = 0.0
         self.descriptor = self._open()
 
@@ -164,6 +166,10 @@ class SpoolFile:
 
     def connect(self) -> sqlite3.Connection:
         """Open a connection to the database, closed with the file. Raises sqlite3.Error."""
+        if self._is_lost:
+            connection = blank()
+            self._opened.callback(connection.close)
+            return connection
         connection = sqlite3.connect(
             self._uri("ro" if self.read_only else "rw"),
             uri=True,
@@ -218,7 +224,7 @@ class SpoolFile:
         Whatever was written to it from then on would end with this process. Raises LeaseLost if
         only lock files are lost: other processes make new ones, and write and deliver as well.
         """
-        if self.descriptor is None:  # read-only: SQLite refuses to write
+        if not self._is_written:  # SQLite refuses to write
             return
         # A look costs microseconds. What was accepted since the last one is delivered nevertheless.
         now = time.monotonic()
@@ -231,7 +237,11 @@ class SpoolFile:
 
     def is_in_place(self) -> bool:
         """Return whether the database is at its path, or was closed."""
-        return self.descriptor is None or not self._fault_of_paths()
+        return not (self._is_written and self._fault_of_paths())
+
+    @property
+    def _is_written(self) -> bool:
+        return self.descriptor is not None or self._is_lost
 
     @property
     def trouble(self) -> str:
@@ -239,7 +249,7 @@ class SpoolFile:
 
         Asked by any thread, also while the file is being closed.
         """
-        if self.descriptor is None:
+        if not self._is_written:
             return ""
         with contextlib.suppress(OSError):  # it was closed just now
             loss = self.loss is Loss.LOCKS
@@ -250,7 +260,7 @@ class SpoolFile:
     @property
     def loss(self) -> Loss:
         """The files that were deleted or replaced while they were in use."""
-        if not self.is_at_path():
+        if self._is_lost or not self.is_at_path():
             return Loss.SPOOL
         if any(lock.is_replaced for lock in self.locks):
             return Loss.LOCKS
@@ -275,7 +285,7 @@ class SpoolFile:
             found = os.stat(self.real)
         except OSError:
             return "the file was deleted or moved"
-        if _identity(found) != self._identity:
+        if self._is_lost or _identity(found) != self._identity:
             return "the file was deleted or replaced"
         if found.st_size < _SMALLEST:
             self._emptied = "the file was emptied"
@@ -332,9 +342,14 @@ class SpoolFile:
         self._opened.close()
 
     def reopen(self) -> None:
-        """Open the file again after `close`; connections are to be made anew. Raises SpoolError."""
+        """Open the file again after `close`; connections are to be made anew. Raises SpoolError.
+
+        One that is not in its place is lost: no other file is taken for it, and none is made.
+        """
         self._log = self._index = None
-        self.descriptor = self._open()
+        self._is_lost = self._is_lost or not (self.read_only or self.is_at_path())
+        if not self._is_lost:
+            self.descriptor = self._open()
 
 
 def _identity(status: os.stat_result) -> _Identity:
