@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 
 from tests.services import missing
 from tests.support import end, program, wait_until
+from tests.tls_front import TlsFront
 
 _QUIET: Final = {"log_level": 0}
 
@@ -81,14 +82,16 @@ def _make_bucket(url: str) -> bool:
 class KafkaBroker:
     """Started within a `with` block. `storage` is where its messages are, memory by default.
 
-    `address` is that for clients. It may be killed, started again, paused and resumed.
+    `address` is that for clients, and `client` what they have to be configured with beside it. It
+    may be killed, started again, paused and resumed.
     """
 
     def __init__(self, program: Path, storage: str = "memory://tansu/", **env: str) -> None:
         self.program = program
         self._command = [str(program), "broker", "--silent", "--storage-engine", storage]
         self._env = {**os.environ, **env}
-        self.address = f"127.0.0.1:{_free_port()}"
+        self.address = self._listens_at = f"127.0.0.1:{_free_port()}"
+        self.client: dict[str, Any] = {}
         self._topics = count(1)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -101,8 +104,8 @@ class KafkaBroker:
 
     def start(self) -> None:
         """Start the broker; returns when it answers."""
-        place = f"tcp://{self.address}"
-        listens = ["--listener-url", place, "--advertised-listener-url", place]
+        listens = ["--listener-url", f"tcp://{self._listens_at}"]
+        listens += ["--advertised-listener-url", f"tcp://{self.address}"]
         self._process = subprocess.Popen(
             [*self._command, *listens],
             env=self._env,
@@ -110,6 +113,18 @@ class KafkaBroker:
             stderr=subprocess.DEVNULL,
         )
         wait_until(self._answers, "the Kafka broker answers")
+
+    def encrypt(self, front: TlsFront) -> None:
+        """Start again, for clients that come through a TLS front."""
+        self.kill()
+        self.address = front.address
+        self.client = {
+            "security.protocol": "SSL",
+            "ssl.ca.location": str(front.ca_file),
+            "ssl.certificate.location": str(front.cert_file),
+            "ssl.key.location": str(front.key_file),
+        }
+        self.start()
 
     def kill(self) -> None:
         """End the broker at once, with every connection."""
@@ -155,13 +170,13 @@ class KafkaBroker:
         """Return a producer whose messages the broker has in order, each once."""
         from confluent_kafka import Producer
 
-        return Producer({"bootstrap.servers": self.address, "enable.idempotence": True, **_QUIET})
+        return Producer({**self._config(), "enable.idempotence": True})
 
     def progress(self, topic: str, group: str) -> tuple[int, int]:
         """Return how many messages a topic has, and how many of them a group says it has read."""
         from confluent_kafka import Consumer, TopicPartition
 
-        asking = Consumer({"bootstrap.servers": self.address, "group.id": group, **_QUIET})
+        asking = Consumer({**self._config(), "group.id": group})
         try:
             numbers = asking.list_topics(topic, timeout=10).topics[topic].partitions
             places = [TopicPartition(topic, number) for number in numbers]
@@ -189,7 +204,10 @@ class KafkaBroker:
     def _admin(self) -> Any:
         from confluent_kafka.admin import AdminClient
 
-        return AdminClient({"bootstrap.servers": self.address, **_QUIET})
+        return AdminClient(self._config())
+
+    def _config(self) -> dict[str, Any]:
+        return {"bootstrap.servers": self.address, **self.client, **_QUIET}
 
 
 def messages_of(address: str, topic: str, number: int) -> list[Any]:

@@ -15,6 +15,11 @@ _TROUBLES_MAX: Final = 100
 _EXPECTED: Final = (("CONFWARN",), ("FATAL",))
 """Lines about configuration, which is ours, and about errors that messages get as well."""
 _NONE_LEFT: Final = "_ALL_BROKERS_DOWN"
+_ENDED: Final = (
+    "the brokers ended the connection without a reason; if that lasts, check security: the "
+    "protocol of their port, and certFile"
+)
+"""What is known if no other error comes before that one."""
 _VOLATILE: Final = re.compile(r"\(after [^)]*\)|\d+(?= (?:ms|request|message|bytes))")
 """The parts of a line that differ each time the same thing happens."""
 _THREAD: Final = re.compile(r"^\[thrd:[^ ]*\]: ")
@@ -70,8 +75,10 @@ class ClientLog:
     def on_error(self, error: Any) -> None:
         """Note an error: the cause, if messages get no acknowledgement."""
         found = client_error(error)
-        if found.name != _NONE_LEFT or self.last_error is None:  # it follows the one that tells why
+        if found.name != _NONE_LEFT:
             self.last_error = found
+        elif self.last_error is None:  # else it follows the one that tells why
+            self.last_error = found._replace(text=_ENDED)
 
     def succeeded(self) -> None:
         """Note that the brokers have answered: earlier errors are over."""
