@@ -59,7 +59,7 @@ class DestinationWorker:
         watch: Watch | None = None,
     ) -> None:
         config = destination.config
-        self._watch = watch = watch or Watch()
+        self._watch = watch or Watch()
         self._log = log = destination.log
         self.id = destination.id
         self.destination = destination
@@ -69,38 +69,37 @@ class DestinationWorker:
         self._waiters, self._changed = state.waiters, state.changed
         self.pending = pending = PendingEvents(state)
         self._health = health = Health(config.retry, Breaker(config.breaker), random)
-        rate_limit = (
-            RateLimiter(config.rate_limit, share=destination.share) if config.rate_limit else None
-        )
         self.trouble_elsewhere: Callable[[], str] = lambda: ""
         """Returns the reason why the process that has to deliver does not, "" if it does."""
         self._initialisation = Initialisation(destination, log)
         self._threads = WorkerThreads(self.id, destination.concurrency, self._lock, self._work, log)
-        self.calls = calls = HookCalls(destination)
-        dispatcher = Dispatcher(
-            destination,
-            consents,
-            Preparation(destination, state.attempts, partial(EntryProgress, state), calls),
-            calls,
-            rate_limit,
-            self._threads,
-            health.is_new,
-            pending.erasures,
-            partial(
-                Claim,
-                self.id,
-                spool,
-                consents,
-                pending.erasures.revoked,
-                pending.shards.note_joins,
-            )
-            if spool.durable
-            else None,
-            watch,
-            pending.quick_calls,
-        )
+        self.calls = HookCalls(destination)
+        dispatcher = self._dispatcher(spool, consents)
         self._settlement = Settlement(pending, health, self._initialisation, dispatcher)
         self.flushes = Flushes(pending, health, self._threads)
+
+    def _dispatcher(self, spool: Spool, consents: ConsentStore) -> Dispatcher:
+        """Make the part that checks, maps and calls, from those that it asks."""
+        destination, state, pending = self.destination, self._state, self.pending
+        limit, erasures = destination.config.rate_limit, pending.erasures
+        progress = partial(EntryProgress, state)
+        claim: Callable[[], Claim] | None = None
+        if spool.durable:
+            joins = pending.shards.note_joins
+            claim = partial(Claim, self.id, spool, consents, erasures.revoked, joins)
+        return Dispatcher(
+            destination,
+            consents,
+            Preparation(destination, state.attempts, progress, self.calls),
+            self.calls,
+            RateLimiter(limit, share=destination.share) if limit else None,
+            self._threads,
+            self._health.is_new,
+            erasures,
+            claim,
+            self._watch,
+            pending.quick_calls,
+        )
 
     # --- work ------------------------------------------------------------------------------
 

@@ -59,6 +59,12 @@ class SpoolCore:
         self.takes_no_writes = False
         """Whether the server took none as it was opened, only to be read."""
 
+        self.shards, is_alone = self._open(shards, read_only=read_only)
+        self.inherited = self.figures.last.seq if is_alone else None
+
+    def _open(self, shards: int | None, *, read_only: bool) -> tuple[int, bool]:
+        """Connect; return the number of shards, and whether no other process is there."""
+
         def opened(database: Database) -> tuple[int, bool]:
             layout = prepare(database, self.name, shards, read_only=read_only)
             self.figures.ask(database)
@@ -72,16 +78,13 @@ class SpoolCore:
 
         self.watchdog.start()
         try:
-            self.shards, is_alone = uninterrupted(
-                lambda: self.session.repeat(opened, wait), grace=_GRACE
-            )
+            return uninterrupted(lambda: self.session.repeat(opened, self.wait), grace=_GRACE)
         except Exception:
             self._end()
             raise
         except BaseException:  # a signal handler's; the start may still wait for the server
             start_new_thread(self._end, ())
             raise
-        self.inherited = self.figures.last.seq if is_alone else None
 
     def rows(self, name: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         """Return the rows of a query. Raises SpoolError."""
