@@ -1,6 +1,7 @@
 """What would be taken for a hook that did its work, although it never began, is refused."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -156,6 +157,21 @@ def test_it_says_what_to_mend_and_where(plugin: type, message: str) -> None:
     with pytest.raises(PluginError, match=message) as caught:
         Registry().register("mine", plugin)
     assert f"(in {__file__}:" in str(caught.value)
+
+
+@frozen
+class Precise:
+    rate: Decimal
+
+
+def test_setting_of_a_type_that_none_can_have_is_told_as_the_packages_mistake() -> None:
+    registry = Registry()
+    registry.register("precise", with_attributes(settings=Precise))
+    entry = {"package": "precise", "config": {"settings": {"rate": "1.5"}}}
+    with pytest.raises(ConfigError) as caught:
+        Collector.from_config({"destinations": {"x": entry}}, registry=registry)
+    told = "the package declares it as Decimal, a type that no setting can have"
+    assert f"destinations.x.config.settings.rate: {told}" in str(caught.value)
 
 
 def dead_reasons(plugin: type, **push: Any) -> list[str]:

@@ -6,7 +6,11 @@ from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin
 
 from cattrs import Converter
-from cattrs.errors import BaseValidationError, IterableValidationNote
+from cattrs.errors import (
+    BaseValidationError,
+    IterableValidationNote,
+    StructureHandlerNotFoundError,
+)
 
 from walker_collector.config import EnvText, Secret
 from walker_collector.error_details import failure_of
@@ -64,4 +68,11 @@ def problems(error: BaseException, path: str) -> Iterator[Problem]:
         for inner in error.exceptions:
             yield from problems(inner, path)
     else:
-        yield Problem(path, str(error) or type(error).__name__)
+        yield Problem(path, _message(error))
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, StructureHandlerNotFoundError):
+        declared = getattr(error.type_, "__qualname__", error.type_)
+        return f"the package declares it as {declared}, a type that no setting can have"
+    return str(error) or type(error).__name__
