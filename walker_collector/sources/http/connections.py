@@ -5,6 +5,7 @@ front. Here none is needed.
 """
 
 import asyncio
+import select
 import sys
 from typing import Any, ClassVar, Final, cast
 from urllib.parse import unquote
@@ -34,6 +35,8 @@ _TOLD: Final = 100
 _LINGER: Final = 1.0
 """Seconds between an answer and the close. Reading goes on in between: after a close with unread
 bytes the sender gets a reset, and maybe no answer."""
+_LAST: Final = 0.3
+"""Seconds that the stop leaves for a request that is on its way."""
 _HANDSHAKE: Final = 10.0
 """Seconds in which TLS must be agreed on; before that nothing counts as a connection."""
 _OTHER_FILES: Final = 256
@@ -111,6 +114,20 @@ class Connection(HttpToolsProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self._stop_write_timer()
+
+    def shutdown(self) -> None:
+        """Have the connection end, at the stop of the server, after the request that has come.
+
+        uvicorn would close it if its request is not read yet, which resets it.
+        """
+        if self._is_refused or self.transport.is_closing():
+            return
+        is_idle = self in self.idle and not self._has_unread()
+        if is_idle or not (self.cycle is None or self.cycle.response_complete):
+            super().shutdown()
+        else:  # its first request, or the rest of one, is on its way
+            self._stop_timer()
+            self._start_timer(_LAST)
 
     # --- the parser --------------------------------------------------------------------------
 
@@ -222,6 +239,12 @@ class Connection(HttpToolsProtocol):
         body = {"success": False, "error": message}
         self.transport.write(raw_response(json_response(status, body, headers)))
         self._timer = self.loop.call_later(_LINGER, self.transport.close)
+
+    def _has_unread(self) -> bool:
+        """Return whether something has come that the event loop has not read yet, or the end."""
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def _too_slow(self) -> None:
         self._timer = None

@@ -5,6 +5,7 @@ import math
 import os
 import socket
 import ssl
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -116,9 +117,43 @@ async def _serve(
         await asyncio.sleep(_LOOK)
     app.drain()
     await asyncio.sleep(_LINGER)
+    if not serving.done():
+        await stop_listening(server, listener)
     server.should_exit = True
     await serving
     following.cancel()
+
+
+async def stop_listening(server: Any, listener: socket.socket) -> None:
+    """Close the socket that listens, and serve the connections that it has accepted.
+
+    Those that the event loop has not seen yet would be reset by the close.
+    """
+    waiting = _waiting_connections(listener)
+    for each in server.servers:
+        each.close()
+    connect = partial(
+        server.config.http_protocol_class,
+        config=server.config,
+        server_state=server.server_state,
+        app_state={},
+    )
+    loop, tls = asyncio.get_running_loop(), server.config.ssl
+    with suppress(TimeoutError):  # TLS was not agreed on
+        async with asyncio.timeout(_LINGER):
+            served = [loop.connect_accepted_socket(connect, each, ssl=tls) for each in waiting]
+            await asyncio.gather(*served, return_exceptions=True)
+
+
+def _waiting_connections(listener: socket.socket) -> list[socket.socket]:
+    """Return the connections that a socket has accepted, and nobody has taken yet."""
+    found: list[socket.socket] = []
+    with suppress(OSError):  # there are no more, or no more files
+        while len(found) < _BACKLOG:  # other processes may go on listening
+            connection, _ = listener.accept()
+            connection.setblocking(False)
+            found.append(connection)
+    return found
 
 
 async def _follow_files(
