@@ -42,6 +42,14 @@ def test_posted_event_is_delivered(tmp_path: Path) -> None:
         assert ended(process) == 0
 
 
+def test_answer_to_a_command_has_no_id(tmp_path: Path) -> None:
+    command = {"name": "walker consent", "data": {"ads": True}, "user": {"session": "s1"}}
+    with serving(flow_in(tmp_path)) as (process, (url,)):
+        status, answer = post(url, command)
+        assert (status, sorted(answer)) == (200, ["success", "timestamp"])
+        assert ended(process) == 0
+
+
 def test_flow_with_sources_starts_each_with_its_own_steps(tmp_path: Path) -> None:
     policy = {"data.door": {"value": "express"}}
     sources = {

@@ -37,7 +37,8 @@ def call_of_query(query: str) -> Call:
 def _single(outcome: Outcome, now: int) -> Response:
     if outcome.refused is not None:
         raise outcome.refused
-    return json_response(200, {"success": True, "timestamp": now, "id": outcome.id})
+    named = {"id": outcome.id} if outcome.id else {}  # a command has none
+    return json_response(200, {"success": True, "timestamp": now, **named})
 
 
 def _batch(outcomes: Sequence[Outcome]) -> Response:
