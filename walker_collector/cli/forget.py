@@ -15,6 +15,7 @@ from walker_collector.cli.options import (
 from walker_collector.cli.spool_access import owning, spool_of
 from walker_collector.cli.streams import say, say_json
 from walker_collector.errors import SpoolError
+from walker_collector.inspector.consent_statements import statements_under
 from walker_collector.moments import now_ms
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.erasure import Erasure, until_scrubbed
@@ -57,18 +58,34 @@ def forget(
     with owning(spool_of(flow, name)) as spool:
         # Without a collector, which would deliver the person's events before it erases them.
         consents = ConsentStore(spool, {}, people_max=100, now=now_ms)
-        erased = Erasure({}, consents, spool).erase(consents.keys_of(user))
+        keys = consents.keys_of(user)
+        stated = len(statements_under(keys, spool.consent_of))
+        others = len({key.removeprefix("~") for key in keys} - {*identifiers(user)})
+        erased = Erasure({}, consents, spool).erase(keys)
         _compact(spool, erased.count)
     if as_json:
         say_json({"events": erased.count, "underWay": erased.under_way})
         return
     say(f"{counted(erased.count, 'event')} removed")
+    say(_besides(stated, others, is_any=bool(erased.count)), err=True)
     if erased.under_way:
         say(
             f"{counted(erased.under_way, 'call')} with their events still under way in other "
             "processes: these may be delivered, but are not tried again",
             err=True,
         )
+
+
+def _besides(stated: int, others: int, *, is_any: bool) -> str:
+    """Return what was removed beside events; `others`: identifiers that were not named."""
+    parts = [
+        counted(count, thing)
+        for count, thing in ((stated, "consent statement"), (others, "other identifier"))
+        if count
+    ]
+    if parts:
+        return f"and {' and '.join(parts)} of the same person"
+    return "nothing else was known of this person" if is_any else "nothing was known of this person"
 
 
 def _compact(spool: StoredSpool, count: int) -> None:

@@ -247,7 +247,8 @@ class _Answer:
             yield from attended.lines()
 
     def _dead(self, item: Delivery, event: EventTrace) -> Iterator[str]:
-        yield f"{_failures(item.attempts)}: {item.reason}"
+        given_up = item.reason.startswith("given up after")  # that tells of the attempts
+        yield item.reason if given_up else f"{_failures(item.attempts)}: {item.reason}"
         if item.parts:
             yield ", ".join(f"{part} {state}" for part, state in item.parts.items())
         yield "mend the cause, then deliver it again, or delete it:"
