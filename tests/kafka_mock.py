@@ -18,6 +18,7 @@ PRODUCE: Final = 0
 """The number of the request that brings messages."""
 METADATA: Final = 3
 OFFSET_COMMIT: Final = 8
+JOIN_GROUP: Final = 11
 MANY: Final = 1_000
 BROKER: Final = 1
 _PRODUCER: Final = 0

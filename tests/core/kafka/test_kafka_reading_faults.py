@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
-from tests.kafka_mock import OFFSET_COMMIT, KafkaMock
+from tests.kafka_mock import JOIN_GROUP, MANY, OFFSET_COMMIT, KafkaMock
 from tests.support import PATIENCE, wait_until
+from walker_collector.sources.kafka import group_member
 from walker_collector.sources.kafka.kafka_source import KafkaSource
 from walker_collector.testing import SourceHarness
 
@@ -70,3 +72,13 @@ def test_offset_that_the_brokers_have_refused_is_told_again(mock: KafkaMock, top
     with reading(mock, topic) as source:
         source.wait_for(1)
         wait_until(lambda: told(mock, topic) == 1, "the offset is told")
+
+
+def test_process_that_its_group_does_not_take_in_says_so(
+    mock: KafkaMock, topic: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(group_member, "_OUTSIDE", 0.5)
+    mock.refuse(*[KafkaError.REBALANCE_IN_PROGRESS] * MANY, request=JOIN_GROUP)
+    with reading(mock, topic):
+        told = "the group readers has not taken this process in"
+        wait_until(lambda: told in caplog.text, "the warning")

@@ -30,6 +30,9 @@ _PAUSE_MAX: Final = 5.0
 """Seconds between two attempts to take partitions over."""
 _CLOSE: Final = 2.0
 """Seconds that the brokers have to answer at the end."""
+_OUTSIDE: Final = 60.0
+"""Seconds after which a process that the group has not taken in says so: a group may form for
+ever, if a member that is gone still counts, or one does not answer."""
 _NO_OFFSET: Final = "_AUTO_OFFSET_RESET"
 
 Key = tuple[str, int]
@@ -61,6 +64,9 @@ class GroupMember:
     _is_paused: bool = field(default=False, init=False)
     _committed_at: float = field(default=0.0, init=False)
     _complaints: set[str] = field(factory=set, init=False)
+    _outside_since: float | None = field(factory=time.monotonic, init=False)
+    """When (monotonic, s) the group has let this process go; None: it has taken it in, or this was
+    told."""
 
     def run(self) -> None:
         """Read until the stop; then finish the messages in hand, and leave the group."""
@@ -97,6 +103,18 @@ class GroupMember:
             self._committed_at = time.monotonic()
             self._commit()
             self._show()
+            self._tell_if_outside()
+
+    def _tell_if_outside(self) -> None:
+        since = self._outside_since
+        if since is not None and time.monotonic() - since >= _OUTSIDE:
+            self._outside_since = None
+            self.context.logger.warning(
+                "the group %s has not taken this process in for %.0f s, so it reads nothing: see "
+                "whether the brokers can be reached, and at them who is a member",
+                self.settings.group,
+                _OUTSIDE,
+            )
 
     def _subscribe_again(self) -> None:
         """Have the brokers assign the partitions anew: one of them would be read by nobody.
@@ -105,8 +123,7 @@ class GroupMember:
         """
         self.context.logger.warning("a partition was taken over by another process; joining again")
         self.consumer.unsubscribe()
-        self._resume()
-        self._lose()
+        self._let_go()
         self._subscribe()
 
     def _fetched(self) -> list[Any]:
@@ -160,6 +177,7 @@ class GroupMember:
 
     def _on_assign(self, consumer: Any, given: Sequence[Any]) -> None:
         self._lose()
+        self._outside_since = None
         for item in given:
             place = f"{self.settings.group}/{item.topic}/{item.partition}"
             name = f"kafka:{self.cluster}/{place}"
@@ -176,10 +194,13 @@ class GroupMember:
         if self.context.positions is None:  # else whoever comes next goes on exactly there
             self._settle(_SETTLE)
         self._commit()
-        self._resume()
-        self._lose()
+        self._let_go()
 
     def _on_lost(self, consumer: Any, given: Sequence[Any]) -> None:
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._outside_since = time.monotonic()
         self._resume()
         self._lose()
 
