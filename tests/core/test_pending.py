@@ -131,6 +131,53 @@ def test_nothing_is_read_twice_while_it_is_set_aside_and_queued_again(spool: Sql
     assert taken(pending) == [1, 2, 3]
 
 
+def test_results_that_are_written_while_the_spool_is_counted_are_counted_once(
+    spool: SqliteSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(spool, *[State.WAITING] * 3)
+    pending = pending_of(spool, [])
+    assert refill(pending)
+    batch = pending.flight.take(lambda: pending.state.queue.take(10, None))
+    assert batch is not None
+    count = spool.counts
+
+    def counts(up_to: int) -> dict[str, dict[State, int]]:
+        found = count(up_to)
+        monkeypatch.setattr(spool, "counts", count)
+        dead = DeliveryState(count=1, reason="refused")
+        spool.settle(
+            "there", [SpoolUpdate(entry, UpdateKind.DEAD, dead) for entry in batch.entries]
+        )
+        return found
+
+    monkeypatch.setattr(spool, "counts", counts)
+    with pending.lock:
+        pending.state.count_again()
+    assert spool.counts(9) == {"there": {State.DEAD: 3}}
+    assert pending.state.places() == {"waiting": 3, "held": 0, "dead": 0}, "until they are settled"
+
+
+def test_events_that_come_while_the_spool_is_counted_are_counted_once(
+    spool: SqliteSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(spool, State.WAITING)
+    pending = pending_of(spool, [])
+    newest = spool.newest
+
+    def then_one_more() -> int:
+        found = newest()
+        accept(spool, State.WAITING)
+        return found
+
+    monkeypatch.setattr(spool, "newest", then_one_more)
+    with pending.lock:
+        pending.state.count_again()
+    monkeypatch.undo()
+    assert pending.state.waiting == 1, "the other is counted as it is read"
+    assert refill(pending)
+    assert (len(pending.state.queue), pending.state.waiting) == (2, 2)
+
+
 def test_part_of_a_delivery_that_was_given_up_is_not_recorded(spool: SqliteSpool) -> None:
     accept(spool, State.WAITING)
     pending = pending_of(spool, [])

@@ -58,12 +58,13 @@ class OwnedShards:
         self._holds.joins.clear()  # every key is looked up anew
         self._holds.arrived.clear()
         state.held_elsewhere = 0
-        state.window.restart(state.spool.newest() if state.spool.durable else 0)
+        newest = state.spool.newest() if state.spool.durable else 0
+        state.window.restart(newest)
         if state.sharded:
             state.window.known_up_to = 0  # each is counted as it is read
             state.waiting = len(state.in_flight)
         else:
-            state.count_stored()
+            state.count_stored(newest)
         self._holds.load(held_in if state.sharded else None)
         state.window.kept = set(state.in_flight)
         state.queue.rejoin(list(state.queue.people.counts))

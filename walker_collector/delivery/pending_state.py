@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from walker_collector.delivery.consent_hold import ConsentHold
@@ -17,7 +17,7 @@ from walker_collector.errors import SpoolError
 from walker_collector.interrupts import Notifier
 from walker_collector.moments import SteadyClock
 from walker_collector.people.consent import ConsentStore
-from walker_collector.spool import DeliveryState, Entry, Spool, State, shard_of
+from walker_collector.spool import LAST_SEQ, DeliveryState, Entry, Spool, State, shard_of
 
 
 class PendingState:
@@ -94,24 +94,32 @@ class PendingState:
         """Return whether an event is in this process's shards, as its person is known now."""
         return self.owns(self.consents.canonical(entry[1]), entry[0])
 
-    def count_stored(self) -> None:
-        """Count the entries of a durable spool, of all processes."""
-        counts = self.spool.counts().get(self.destination.id, {})
-        self.waiting = counts.get(State.WAITING, 0)
-        self.dead = counts.get(State.DEAD, 0)
-        if self.in_flight and self.spool.durable:
-            # They count as waiting until they are settled in memory; on disk some are already.
-            fates = self.spool.fates(self.destination.id, list(self.in_flight)).values()
-            on_disk = Counter(fate.state for fate in fates)
-            self.waiting += len(self.in_flight) - on_disk[State.WAITING]
-            self.dead -= on_disk[State.DEAD]
+    def count_stored(self, up_to: int = LAST_SEQ) -> None:
+        """Count the entries of a durable spool, of all processes, up to a number."""
+        in_flight = list(self.in_flight)
+        on_disk = self._states_on_disk(in_flight)
+        while True:
+            counts = self.spool.counts(up_to).get(self.destination.id, {})
+            before, on_disk = on_disk, self._states_on_disk(in_flight)
+            if on_disk == before:  # else their results were written in between
+                break
+        # They count as waiting until they are settled in memory; on disk some are already.
+        self.waiting = counts.get(State.WAITING, 0) + len(in_flight) - on_disk[State.WAITING]
+        self.dead = counts.get(State.DEAD, 0) - on_disk[State.DEAD]
         self.held_elsewhere = 0 if self.leased else counts.get(State.HELD, 0)
+
+    def _states_on_disk(self, in_flight: Collection[int]) -> Counter[State]:
+        if not in_flight or not self.spool.durable:
+            return Counter({State.WAITING: len(in_flight)})
+        return Counter(
+            fate.state for fate in self.spool.fates(self.destination.id, in_flight).values()
+        )
 
     def count_again(self) -> None:
         """Count the entries on disk, before all of them are read; call with the lock held."""
         if self.spool.durable:
-            self.window.known_up_to = self.spool.newest()
-            self.count_stored()
+            newest = self.window.known_up_to = self.spool.newest()
+            self.count_stored(newest)  # later ones are counted as they are read
 
     def places(self) -> dict[str, int]:
         """Return how many entries wait, are held, and are dead letters; of all processes."""

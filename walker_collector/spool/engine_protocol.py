@@ -79,8 +79,8 @@ class EventStore(Protocol):
     def settle(self, destination: str, updates: Sequence[SpoolUpdate]) -> None:
         """Write updates of entries at a destination."""
 
-    def counts(self) -> dict[str, dict[State, int]]:
-        """Return the number of stored entries for each destination and state."""
+    def counts(self, up_to: int = LAST_SEQ) -> dict[str, dict[State, int]]:
+        """Return the number of stored entries, up to a number, for each destination and state."""
 
     def dead(self, destination: str | None = None, limit: int | None = None) -> list[DeadLetter]:
         """Return the dead letters, oldest first."""

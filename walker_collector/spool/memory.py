@@ -10,6 +10,7 @@ from walker_collector.errors import SpoolError
 from walker_collector.interrupts import run_to_the_end
 from walker_collector.offsets import Position
 from walker_collector.spool.base import (
+    LAST_SEQ,
     RECENT,
     DeadLetter,
     EntryRun,
@@ -118,8 +119,8 @@ class MemorySpool:
                 with self._lock:
                     self._dead[destination, letter.seq] = letter
 
-    def counts(self) -> dict[str, dict[State, int]]:
-        dead = Counter(letter.destination for letter in self.dead())
+    def counts(self, up_to: int = LAST_SEQ) -> dict[str, dict[State, int]]:
+        dead = Counter(letter.destination for letter in self.dead() if letter.seq <= up_to)
         return {destination: {State.DEAD: count} for destination, count in dead.items()}
 
     def dead(self, destination: str | None = None, limit: int | None = None) -> list[DeadLetter]:

@@ -91,6 +91,7 @@ def test_the_states_of_an_entry_are_what_every_process_sees(
         "crm": {WAITING: 1, HELD: 1, DEAD: 1},
         "file": {WAITING: 4},
     }
+    assert other.spool.counts(seqs[1]) == {"crm": {WAITING: 1, HELD: 1}, "file": {WAITING: 2}}
     assert numbers(other) == [seqs[0]]
     assert [item.entry[0] for item in other.spool.held("crm")] == [seqs[1]]
     pending = other.spool.load("crm", 0, 100, held=True)

@@ -259,9 +259,9 @@ class StoredEntries:
         rows = self.core.rows("dead", {"id": destination, "limit": limit})
         return [letter_of(row) for row in rows]
 
-    def counts(self) -> dict[str, dict[State, int]]:
+    def counts(self, up_to: int = LAST_SEQ) -> dict[str, dict[State, int]]:
         result: dict[str, dict[State, int]] = {}
-        for destination, state, count in self.core.rows("counts"):
+        for destination, state, count in self.core.rows("counts", {"up_to": up_to}):
             result.setdefault(destination, {})[State(state)] = count
         return result
 

@@ -123,9 +123,9 @@ class EntryStore:
 
     # --- figures ---------------------------------------------------------------------------
 
-    def counts(self) -> dict[str, dict[State, int]]:
+    def counts(self, up_to: int = LAST_SEQ) -> dict[str, dict[State, int]]:
         result: dict[str, dict[State, int]] = {}
-        for destination, state, count in self.core.rows(event_tables.COUNTS):
+        for destination, state, count in self.core.rows(event_tables.COUNTS, (up_to,)):
             if state in _STATES:  # others are damaged; whoever opens the spool to write mends them
                 result.setdefault(destination, {})[State(state)] = count
         return result

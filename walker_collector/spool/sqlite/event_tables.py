@@ -125,9 +125,11 @@ NUMBER: Final = "SELECT number FROM destinations WHERE id = ?"
 NEWEST: Final = "SELECT coalesce(max(seq), 0) FROM events"
 SIZE: Final = "SELECT coalesce(max(seq), 0), count(*), coalesce(sum(length(body)), 0) FROM events"
 COUNTS: Final = """
-WITH accepted AS (SELECT subscribers, count(*) AS n FROM events GROUP BY subscribers),
+WITH accepted AS (
+    SELECT subscribers, count(*) AS n FROM events WHERE seq <= ?1 GROUP BY subscribers),
   aside AS (
-    SELECT destination, state, count(*) AS n FROM deliveries WHERE state > 0 GROUP BY 1, 2),
+    SELECT destination, state, count(*) AS n FROM deliveries WHERE state > 0 AND seq <= ?1
+    GROUP BY 1, 2),
   parts AS (
     SELECT s.destination, 0 AS state, n FROM accepted JOIN subscribers s ON s.number = subscribers
     UNION ALL SELECT destination, 0, -n FROM aside

@@ -209,9 +209,12 @@ WHERE d.state > 0 AND d.state = 2 AND (%(id)s::text IS NULL OR t.id = %(id)s)
 ORDER BY d.changed, d.seq LIMIT %(limit)s
 
 -- counts
-WITH stored AS (SELECT subscribers, count(*) AS n FROM {schema}.events GROUP BY subscribers),
+WITH stored AS (
+    SELECT subscribers, count(*) AS n FROM {schema}.events WHERE seq <= %(up_to)s
+    GROUP BY subscribers),
   aside AS (
-    SELECT destination, state, count(*) AS n FROM {schema}.deliveries WHERE state > 0 GROUP BY 1, 2),
+    SELECT destination, state, count(*) AS n FROM {schema}.deliveries
+    WHERE state > 0 AND seq <= %(up_to)s GROUP BY 1, 2),
   parts AS (
     SELECT s.destination, 0 AS state, n FROM stored CROSS JOIN unnest(subscribers) s (destination)
     UNION ALL SELECT destination, 0, -n FROM aside
