@@ -152,15 +152,16 @@ class Cooperation:
         left = self._membership.leave()
         # A process that closes at the same time gives its leases up in a moment.
         until = time.monotonic() + _LEASES_WAIT
-        while not self._membership.take_rest() and time.monotonic() < until:
+        while not self._take_rest() and time.monotonic() < until:
             time.sleep(_LEASES_POLL)
         if self._moved:
             self._reload()
         return left
 
-    def _take_rest(self) -> None:
+    def _take_rest(self) -> bool:
         with suppress(SpoolError):  # it is tried again
-            self._membership.take_rest()
+            return self._membership.take_rest()
+        return False
 
     def stop(self) -> None:
         """Take over and give up nothing more."""

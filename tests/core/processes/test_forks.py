@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from subprocess import PIPE
 
@@ -188,10 +188,6 @@ def test_a_fork_waits_for_the_commit_under_way_in_another_thread(tmp_path: Path)
     assert sorted(record.numbers) == [1, 2]
 
 
-if __name__ == "__main__":
-    main()
-
-
 def test_fork_on_a_full_disk_leaves_the_spool_of_the_parent_in_use(tmp_path: Path) -> None:
     record = Record()
     with running(flow(plugin(record.push), tmp_path / "spool.db", queue_wait=300)) as collector:
@@ -216,7 +212,8 @@ def deleted(path: Path) -> None:
 
 def replaced(path: Path) -> None:
     path.rename(path.with_name("moved"))
-    sqlite3.connect(path).execute("CREATE TABLE other (x)")
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE other (x)")
 
 
 @pytest.mark.parametrize("harm", [deleted, replaced])
@@ -233,5 +230,11 @@ def test_fork_takes_no_other_file_for_a_spool_that_is_lost(
         lost = "the file was deleted .* while it was in use; .* restart it"
         with pytest.raises(SpoolError, match=lost):
             collector.push("a b")
+        with pytest.raises(SpoolError, match=lost):
+            collector.dead()
         assert "restart it" in collector.status().trouble
         assert (path.exists() and path.read_bytes()) == before
+
+
+if __name__ == "__main__":
+    main()

@@ -139,10 +139,15 @@ async def stop_listening(server: Any, listener: socket.socket) -> None:
         app_state={},
     )
     loop, tls = asyncio.get_running_loop(), server.config.ssl
-    with suppress(TimeoutError):  # TLS was not agreed on
-        async with asyncio.timeout(_LINGER):
-            served = [loop.connect_accepted_socket(connect, each, ssl=tls) for each in waiting]
-            await asyncio.gather(*served, return_exceptions=True)
+    served = [
+        loop.create_task(loop.connect_accepted_socket(connect, each, ssl=tls)) for each in waiting
+    ]
+    if served:
+        # With TLS, it takes an agreement with the other side.
+        _, late = await asyncio.wait(served, timeout=None if tls is None else _LINGER)
+        for each in late:
+            each.cancel()
+        await asyncio.gather(*served, return_exceptions=True)
 
 
 def _waiting_connections(listener: socket.socket) -> list[socket.socket]:

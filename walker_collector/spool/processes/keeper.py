@@ -314,7 +314,7 @@ class LeaseKeeper:
         return {id_ for member in others for id_ in member.delivers}
 
     def leave(self) -> set[str]:
-        """Take no more leases, but those that nobody else could take.
+        """Take no more leases, but those that nobody else could take: see `take_rest`.
 
         Returns the destinations that others can deliver to, which is left to them. Of several
         processes that leave at once each finds itself alone, and one gets the leases.
@@ -327,7 +327,6 @@ class LeaseKeeper:
             return set() if loss is Loss.SPOOL else {lease.destination for lease in self._wanted}
         others = self.others_deliver()
         self._rest = [lease for lease in self._wanted if lease.destination not in others]
-        self.take_rest()
         return others
 
     def take_rest(self) -> bool:

@@ -220,7 +220,7 @@ class OpenFiles:
             file.reopen()
             self.commits.connection = file.connect()
             self.commits.connection.text_factory = damage.decoded
-            self.reader.connection = file.connect()
+            self.reader.connection, self.reader.lost = file.connect(), file.lost
             self.checkpointer.connection = file.connect()
             self.checkpointer.descriptor = file.descriptor
             self.commits.configure = partial(configure, sync=self._sync)

@@ -28,6 +28,7 @@ _PROBE_PAUSE: Final = 0.01
 _SMALLEST: Final = 512
 """Bytes of the smallest database: one page of the smallest size that SQLite knows."""
 _NO_HEADER: Final = bytes(4)
+_REPLACED: Final = "the file was deleted or replaced"
 
 logger = get_logger("walker_collector")
 
@@ -92,7 +93,7 @@ class SpoolFile:
         self.locks: list[WriteLock | Presence] = []
         self._log: int | None = None
         self._index: _Identity | None = None
-        self._emptied = ""
+        self._emptied = self._emptied_at_close = ""
         self._is_lost = False
         """Whether it was not in its place any more after a fork: then it is not open."""
         self._checked_at = 0.0
@@ -244,6 +245,11 @@ class SpoolFile:
         return self.descriptor is not None or self._is_lost
 
     @property
+    def lost(self) -> str:
+        """The text of the error for a file that was not there when it was opened again, or ""."""
+        return self._lost_text(_REPLACED) if self._is_lost else ""
+
+    @property
     def trouble(self) -> str:
         """The text of the error that `check` raises, looked for anew; "" if there is none.
 
@@ -286,7 +292,7 @@ class SpoolFile:
         except OSError:
             return "the file was deleted or moved"
         if self._is_lost or _identity(found) != self._identity:
-            return "the file was deleted or replaced"
+            return _REPLACED
         if found.st_size < _SMALLEST:
             self._emptied = "the file was emptied"
         self.note_companions()
@@ -339,6 +345,7 @@ class SpoolFile:
     def close(self) -> None:
         """Close everything."""
         self.descriptor = None  # first: nobody looks at what is being closed
+        self._emptied_at_close = self._emptied  # a look that goes on may take the close for a loss
         self._opened.close()
 
     def reopen(self) -> None:
@@ -347,6 +354,7 @@ class SpoolFile:
         One that is not in its place is lost: no other file is taken for it, and none is made.
         """
         self._log = self._index = None
+        self._emptied = self._emptied_at_close
         self._is_lost = self._is_lost or not (self.read_only or self.is_at_path())
         if not self._is_lost:
             self.descriptor = self._open()

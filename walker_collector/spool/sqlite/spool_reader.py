@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from walker_collector.errors import SpoolError
 from walker_collector.spool import damage
 from walker_collector.spool.sqlite.failure import spool_error
 
@@ -19,16 +20,22 @@ def fetch_all(cursor: sqlite3.Cursor) -> list[Any]:
 
 
 class SpoolReader:
-    """Runs queries, one at a time; `turn` is held by the thread that reads."""
+    """Runs queries, one at a time; `turn` is held by the thread that reads.
+
+    `lost` says what has happened to the file, if no other is to be read in its place.
+    """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.turn = threading.Lock()
         self.connection = connection
+        self.lost = ""
         self._path = path
 
     def rows(self, sql: str, args: Sequence[Any] = (), fetch: Fetch = fetch_all) -> list[Any]:
         """Return the rows of a query that `fetch` takes from its cursor. Raises SpoolError."""
         with self.turn:
+            if self.lost:
+                raise SpoolError(self.lost)
             try:
                 try:
                     return self._fetched(sql, args, fetch)
