@@ -98,16 +98,16 @@ def _is_foreign(file: str, module: str) -> bool:
     return not file.startswith(_LIBRARY) or any(at in file for at in _PACKAGES)
 
 
-def failure_of(error: BaseException, module: str = "", default: str = "") -> str:
+def failure_of(error: BaseException, module: str = "", otherwise_at: str = "") -> str:
     """Return an exception of foreign code for messages: its type and place, and no more.
 
     Its text may quote a secret or a person's data. Python's own text about imports, syntax and
-    names quotes neither, and is shown. `module` is the plugin's, if one is
-    known; `default` is the place of an exception that was never raised. Never raises.
+    names quotes neither, and is shown. `module` is the plugin's, if one is known. `otherwise_at` is
+    the place of an exception that was never raised. Never raises.
     """
     place = place_of(error, module)
-    if place == "?" and default:
-        place = default
+    if place == "?" and otherwise_at:
+        place = otherwise_at
     if issubclass(type(error), PYTHONS_OWN):
         at = f" at {place}" if _is_foreign(place, "") and place != "?" else ""
         return f"{type_name(error)}: {storable(error)}{at}"

@@ -376,12 +376,13 @@ def _ask(simulate: Callable[..., list[Call]], *arguments: Any) -> _Answer:
         failure = failure_of(error, getattr(simulate, "__module__", None) or "")
         return _Answer("invalid", error=f"the plugin's simulation raised {failure}")
     if isinstance(listed, str):
-        place = f"simulate of the plugin ({definition_of(simulate)})"
+        name = getattr(simulate, "__name__", "simulate")
+        place = f"{name} of the plugin ({definition_of(simulate)})"
         advice = 'return a list of calls, each a list of a name and values: [["send", data]]'
         return _Answer("invalid", error=f"{place} returned {listed}; {advice}")
     refused = getattr(calls, "refused", None)
     return _Answer(
-        "invalid" if refused else "deliver" if calls else "empty",
+        "invalid" if refused else "deliver" if listed else "empty",
         listed,
         refused,
         tuple(getattr(calls, "warnings", ())),

@@ -207,6 +207,8 @@ def _split_url(value: str) -> SplitResult | None:
         return None
 
 
+_LONGEST_PATH: Final = 200
+"""Characters of a path that is shown."""
 _LABEL: Final = re.compile(r"[\w](?:[\w-]{0,61}[\w])?")
 _BRACKETED: Final = re.compile(r"\[([^\[\]]+)\](?::[0-9]*)?")
 
@@ -236,10 +238,17 @@ def _is_ipv6(address: str) -> bool:
         return False
 
 
+def may_be_path(text: str) -> bool:
+    """Return whether text may be a path, and be shown, rather than what a file holds."""
+    return text.isprintable() and len(text) <= _LONGEST_PATH and not text.startswith("-----")
+
+
 def no_such_file(path: str) -> str:
     """Return that a file is missing, and where it was looked for."""
     if not path:
         return "is empty; name a file"
+    if not may_be_path(path):
+        return "must be the path of a file, not what it holds"
     folder = "" if os.path.isabs(path) else f" in {os.getcwd()}"
     return f"there is no such file: {path}{folder}"
 

@@ -160,7 +160,9 @@ def _verify_guarded(name: str, plugin: type) -> None:
     if not isinstance(guarded, frozenset) or not all(isinstance(key, str) for key in guarded):
         raise PluginError(f"plugin {name}: guarded must be a frozenset of names, not {guarded!r}")
     declared = getattr(plugin, "rule_settings", None)
-    known = [disk_key(field) for field in attrs.fields(declared)] if declared is not None else []
+    if declared is None:  # then there is nothing to guard
+        return
+    known = [disk_key(field) for field in attrs.fields(declared)]
     for key in sorted(guarded.difference(known)):
         raise PluginError(
             f"plugin {name}: guarded has {key!r}, but rule_settings have no such key, as flow files"
@@ -169,28 +171,29 @@ def _verify_guarded(name: str, plugin: type) -> None:
 
 
 def _verify_methods(name: str, plugin: type) -> None:
-    """Refuse methods that are no hooks, and cannot be called with what the collector gives them."""
+    """Refuse a method beside the hooks that cannot be called with the collector's arguments.
+
+    Only plain functions are looked at: nobody can tell of properties, compiled or decorated ones.
+    """
     for method, arguments in _METHODS.items():
-        function = getattr(plugin, method, None)
-        if function is None:
+        found = inspect.getattr_static(plugin, method, None)
+        function = found.__func__ if isinstance(found, staticmethod) else found
+        if not inspect.isfunction(function) or hasattr(function, "__wrapped__"):
             continue
         at = f"(in {definition_of(function)})"
-        of_class = method in _OF_THE_CLASS
         if inspect.iscoroutinefunction(function):
             raise PluginError(f"plugin {name}: {method} is async; write a plain function {at}")
-        unbound = inspect.isfunction(inspect.getattr_static(plugin, method))
-        given = ("self", *arguments) if unbound and not of_class else arguments
+        is_static, of_class = function is not found, method in _OF_THE_CLASS
+        given = arguments if is_static or of_class else ("self", *arguments)
         try:
             inspect.signature(function).bind(*given)
         except TypeError:
-            mark = "@staticmethod, and " if of_class and unbound else ""
+            mark = "@staticmethod, and " if of_class and not is_static else ""
             form = f"def {method}({', '.join(given)})"
             raise PluginError(
                 f"plugin {name}: {method} is called with {', '.join(arguments)}: write {mark}{form}"
                 f" {at}"
             ) from None
-        except ValueError:  # of a function written in C, say
-            continue
 
 
 def _verify_constructor(name: str, plugin: type, given: int = 0) -> None:

@@ -443,7 +443,7 @@ def test_person_is_erased_on_disk_and_nothing_is_delivered_meanwhile(shop: Shop)
     result = walker("forget", shop.flow, "--user-id", "u1")
     assert result.exit_code == 0
     assert result.stdout == "2 events removed\n"
-    assert result.stderr == "and 1 consent statement and 1 other identifier of the same person\n"
+    assert result.stderr == "also removed: 1 consent statement, 1 other identifier\n"
     assert b"ann@example.com" not in stored(shop.spool)
     assert shop.server.bodies == []
     assert shop.status()["there"]["waiting"] == 1

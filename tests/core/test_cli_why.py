@@ -15,6 +15,7 @@ from tests.core.cli_support import ndjson, objects, serving, to_file, to_server,
 from tests.core.support import one, plugin, running
 from tests.support import PATIENCE, wait_until
 from walker_collector import Collector
+from walker_collector.cli.why import death
 from walker_collector.hookspecs import Received
 from walker_collector.moments import moment
 
@@ -300,3 +301,18 @@ def test_a_process_that_only_accepts_leaves_events_without_a_deliverer(tmp_path:
         assert (statement["origin"], statement["claimed"]) == ("event", True)
         collector.forget({"session": "s-1"})
         assert asked(flow, "--session", "s-1", command="people")["erasure"] == "likely"
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("given up after 3 attempts: busy", "given up after 3 attempts: busy"),
+        (
+            "given up after 1.0 hours: busy",
+            "3 attempts have failed, the last: given up after 1.0 hours: busy",
+        ),
+        ("busy", "3 attempts have failed, the last: busy"),
+    ],
+)
+def test_the_attempts_of_a_dead_letter_are_told_once(reason: str, told: str) -> None:
+    assert death(3, reason) == told

@@ -1,5 +1,6 @@
 """What would be taken for a hook that did its work, although it never began, is refused."""
 
+import functools
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -116,10 +117,6 @@ def of_an_instance(self: Any, settings: Any, rules: Any) -> list[Any]:
             {"rule_settings": RowRule, "guarded": frozenset({"delete_row"})},
             "guarded has 'delete_row', but .* no such key.*; did you mean deleteRow",
         ),
-        (
-            {"guarded": frozenset({"deleteRow"})},
-            "guarded has 'deleteRow', but rule_settings have no",
-        ),
         ({"reads": ("name", "usr.id")}, "reads has 'usr.id', but events have no part usr; did you"),
         ({"concurrency": 0}, "concurrency must be a whole number from 1, not 0"),
         ({"linger": -1}, "linger must be a whole number from 0, not -1"),
@@ -138,6 +135,35 @@ def test_attributes_and_methods_without_effect_are_refused(
     with pytest.raises(PluginError, match=message) as caught:
         Registry().register("mine", with_attributes(**attributes))
     assert f"(in {__file__}:" in str(caught.value)
+
+
+def of_its_class(cls: type, settings: Any, rules: Any) -> list[Any]:
+    raise AssertionError
+
+
+def of_any(*args: Any) -> list[Any]:
+    raise AssertionError
+
+
+def with_more(self: Any, settings: Any, more: Any) -> bool:
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"guarded": frozenset({"deleteRow"}), "rule_settings": None},
+        {"reads": ("name", "user.id", "nested", "data.rows.*.id")},
+        {"check_settings": classmethod(of_its_class)},
+        {"check_settings": staticmethod(of_any), "simulate": of_any, "advise": of_any},
+        {"wants_consent": functools.cache(lambda self, settings: True)},
+        {"wants_consent": functools.partialmethod(with_more, more=1)},
+        {"wants_consent": functools.wraps(with_more)(lambda self, settings: True)},
+        {"estimate": property(lambda self: None)},
+    ],
+)
+def test_attributes_and_methods_that_work_are_accepted(attributes: dict[str, Any]) -> None:
+    Registry().register("mine", with_attributes(**attributes))
 
 
 @pytest.mark.parametrize(

@@ -326,6 +326,14 @@ def test_calls_of_another_shape_are_told_with_the_plugins_file(calls: Any, retur
     assert f"returned {returned}; return a list of calls" in str(shown.error)
 
 
+def test_simulation_that_yields_no_call_sends_nothing() -> None:
+    class Empty(Silent):
+        def simulate(self, event: Any, data: Any, rule: Any, context: Any) -> Any:
+            yield from ()
+
+    assert (simulated_by(Empty).status, simulated_by(Empty).calls) == ("empty", [])
+
+
 def test_simulation_that_raises_while_its_calls_are_read_is_told() -> None:
     class Lazy(Silent):
         def simulate(self, event: Any, data: Any, rule: Any, context: Any) -> Any:

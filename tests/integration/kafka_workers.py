@@ -13,6 +13,8 @@ from pathlib import Path
 from subprocess import DEVNULL, Popen
 from typing import Any, Final
 
+from confluent_kafka import KafkaException
+
 from tests.emulator import Emulator
 from tests.emulator.arrivals import doubles, inversions, numbers
 from tests.forms import form
@@ -145,10 +147,14 @@ class Sending:
 
     def state(self) -> str:
         """Tell how far the events have come: at the producer, the broker, and the group."""
-        stored, read = self._broker.progress(self._topic, GROUP)
+        try:
+            stored, read = self._broker.progress(self._topic, GROUP)
+            broker = f"the broker has {stored}, and its group {read} of them"
+        except KafkaException as error:
+            broker = f"the broker does not answer: {error}"
         return (
             f"{self.sent} of {self.events} are sent, {self._acknowledged} acknowledged"
-            f"{dict(self._errors) or ''}; the broker has {stored}, and its group {read} of them"
+            f"{dict(self._errors) or ''}; {broker}"
         )
 
     def _send(self) -> None:

@@ -84,7 +84,7 @@ def _besides(stated: int, others: int, *, is_any: bool) -> str:
         if count
     ]
     if parts:
-        return f"and {' and '.join(parts)} of the same person"
+        return f"also removed: {', '.join(parts)}"
     return "nothing else was known of this person" if is_any else "nothing was known of this person"
 
 

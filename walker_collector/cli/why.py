@@ -1,5 +1,6 @@
 """`walker why`: show the fate of an event, or of a person's latest events."""
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -32,6 +33,7 @@ from walker_collector.people.identity import identifiers
 from walker_collector.spool.damage import LATEST
 from walker_collector.text import counted
 
+_GIVEN_UP: Final = re.compile(r"given up after [\d,]+ attempts?:")
 _COLORS: Final = {"held": "yellow", "waiting": "yellow", "dead": "red", "delivered": "green"}
 _ENDS: Final = {
     "empty": "it gave the destination nothing to send",
@@ -247,8 +249,7 @@ class _Answer:
             yield from attended.lines()
 
     def _dead(self, item: Delivery, event: EventTrace) -> Iterator[str]:
-        given_up = item.reason.startswith("given up after")  # that tells of the attempts
-        yield item.reason if given_up else f"{_failures(item.attempts)}: {item.reason}"
+        yield death(item.attempts, item.reason)
         if item.parts:
             yield ", ".join(f"{part} {state}" for part, state in item.parts.items())
         yield "mend the cause, then deliver it again, or delete it:"
@@ -285,6 +286,11 @@ class _Answer:
             yield "Ignored by the flow as it is now:"
             yield from lines
             yield "`walker explain FLOW EVENTS` shows which rule an event meets."
+
+
+def death(attempts: int, reason: str) -> str:
+    """Return why an event is a dead letter, with the number of attempts, once."""
+    return reason if _GIVEN_UP.match(reason) else f"{_failures(attempts)}: {reason}"
 
 
 def _failures(attempts: int) -> str:

@@ -5,6 +5,7 @@ A field of a plugin's settings says what it needs in its metadata: `{"present": 
 the file that it names, or `{"present": "file"}`.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def _missing(settings: Any, path: str) -> Iterator[Problem]:
         if needed is None or not isinstance(value, str) or value == _STDIN:
             continue
         place = join(path, disk_key(field))
-        if needed == "file" and not Path(value).exists():
+        if needed == "file" and not os.path.exists(value):
             yield Problem(place, no_such_file(value))
         if needed == "folder" and not Path(value).parent.is_dir():
             folder = Path(value).parent

@@ -20,7 +20,7 @@ def numbers(sources: list[SourceHarness]) -> set[int]:
 
 
 def pause(seconds: float) -> None:
-    """Let an outage last."""
+    """Let an outage last: what it has to be long for is the time itself."""
     end = time.monotonic() + seconds
     wait_until(lambda: time.monotonic() >= end, timeout=seconds + 1)
 

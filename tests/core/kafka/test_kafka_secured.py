@@ -49,7 +49,7 @@ def reading(settings: dict[str, Any]) -> SourceHarness:
 
 
 def writing(settings: dict[str, Any]) -> Harness:
-    return Harness(KafkaDestination, {**settings, "topic": "events", "timeout": 1_000})
+    return Harness(KafkaDestination, {**settings, "topic": "events", "timeout": 5_000})
 
 
 def test_event_goes_through_an_encrypted_topic(settings: dict[str, Any]) -> None:

@@ -214,6 +214,22 @@ def test_bad_settings_are_problems_with_their_places(tmp_path: Path) -> None:
     assert "settings.tlsKey: there is no such file" in walker("validate", flow, "--serve").stdout
 
 
+def test_private_key_in_the_place_of_its_file_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "cert.pem")
+    key = authority.private_key_pem.bytes().decode()
+    monkeypatch.setenv("TLS_KEY", key)
+    files = {"tlsCert": str(tmp_path / "cert.pem"), "tlsKey": "$env.TLS_KEY"}
+    flow = flow_in(tmp_path, {"web": {"package": "http", "config": {"settings": files}}})
+    for command in (("validate", flow, "--serve"), ("serve", flow)):
+        done = walker(*command)
+        told = done.stdout + done.stderr
+        assert "must be the path of a file, not what it holds" in told
+        assert key.splitlines()[1] not in told
+
+
 def test_problems_beside_the_sources_name_the_file_and_the_remedy(tmp_path: Path) -> None:
     folder = tmp_path / "absent"
     web = {"web": {"package": "http", "config": {"settings": {"port": 0}}}}

@@ -8,6 +8,7 @@ from typing import Final
 
 from walker_collector.errors import PluginError
 from walker_collector.sources.http.settings import Settings
+from walker_collector.validators import may_be_path, no_such_file
 
 _LOOK: Final = 10.0
 """Seconds between two looks whether the files have changed."""
@@ -69,6 +70,8 @@ def _stamps(settings: Settings) -> list[tuple[int, int]]:
 def _unreadable(settings: Settings) -> str:
     """Return which file cannot be read, and why; "" if both can."""
     for path in filter(None, (settings.tls_cert, settings.tls_key)):
+        if not may_be_path(path):
+            return no_such_file(path)
         try:
             with open(path, "rb"):
                 pass
