@@ -70,7 +70,7 @@ def _stamps(settings: Settings) -> list[tuple[int, int]]:
 def _unreadable(settings: Settings) -> str:
     """Return which file cannot be read, and why; "" if both can."""
     for path in filter(None, (settings.tls_cert, settings.tls_key)):
-        if not may_be_path(path):
+        if not (may_be_path(path) or os.path.exists(path)):
             return no_such_file(path)
         try:
             with open(path, "rb"):
