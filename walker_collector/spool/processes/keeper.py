@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from contextlib import suppress
 from typing import Final, Protocol
 
 from walker_collector.errors import SpoolError
@@ -314,7 +315,7 @@ class LeaseKeeper:
         return {id_ for member in others for id_ in member.delivers}
 
     def leave(self) -> set[str]:
-        """Take no more leases, but those that nobody else could take: see `take_rest`.
+        """Take no more leases, but those that nobody else could take.
 
         Returns the destinations that others can deliver to, which is left to them. Of several
         processes that leave at once each finds itself alone, and one gets the leases.
@@ -327,6 +328,8 @@ class LeaseKeeper:
             return set() if loss is Loss.SPOOL else {lease.destination for lease in self._wanted}
         others = self.others_deliver()
         self._rest = [lease for lease in self._wanted if lease.destination not in others]
+        with suppress(SpoolError):  # whoever closes tries again: see `take_rest`
+            self.take_rest()
         return others
 
     def take_rest(self) -> bool:
