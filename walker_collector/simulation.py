@@ -391,7 +391,7 @@ def _ask(simulate: Callable[..., list[Call]], *arguments: Any) -> _Answer:
 
 
 def _listed(calls: Any) -> list[Call] | str:
-    """Return the calls of a plugin, or the name of what is there instead."""
+    """Return the calls of a plugin; of anything else, its name."""
     if not isinstance(calls, Iterable) or isinstance(calls, str | Mapping):
         return type_name(calls)
     listed = list(calls)

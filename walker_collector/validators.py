@@ -239,7 +239,7 @@ def _is_ipv6(address: str) -> bool:
 
 
 def may_be_path(text: str) -> bool:
-    """Return whether text may be a path, and be shown, rather than what a file holds."""
+    """Return whether text can be shown as a path: the content of a file, a key say, cannot."""
     return text.isprintable() and len(text) <= _LONGEST_PATH and not text.startswith("-----")
 
 

@@ -77,7 +77,7 @@ def forget(
 
 
 def _besides(stated: int, others: int, *, is_any: bool) -> str:
-    """Return what was removed beside events; `others`: identifiers that were not named."""
+    """Return the line about all removed beside events; `others`: identifiers that nobody named."""
     parts = [
         counted(count, thing)
         for count, thing in ((stated, "consent statement"), (others, "other identifier"))

@@ -286,7 +286,7 @@ class SpoolFile:
         return _identity(found) == self._identity and found.st_size >= _SMALLEST
 
     def _fault_of_paths(self) -> str:
-        """Return what has happened to the database or its log; "" if they are in their places."""
+        """Return the fault of the database or its log; "" if they are in their places."""
         try:
             found = os.stat(self.real)
         except OSError:
